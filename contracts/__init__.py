@@ -1,0 +1,1 @@
+"""Messages that cross the line between workflows and activities, their names and their errors."""

@@ -1,0 +1,106 @@
+"""How a run starts, what it carries from one execution to the next, and how it ends."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from contracts.approvals import Claim, Gate
+from contracts.message import Message, Strict
+from contracts.plans import StepRef
+
+TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+class Limits(Message):
+    """Bounds of a run, from its bundle and the worker's settings, fixed when it opens."""
+
+    windows: int = 50
+    """Decisions a run may take."""
+    replans: int = 2
+    """Times a failed step may send the plan back to its planner."""
+    parallel: int = 8
+    """Steps that run side by side."""
+    history_events: int = 4000
+    """Events after which the run continues as new, where the server does not ask for it earlier."""
+    act_seconds: int = 300
+    """Longest attempt of one tool call."""
+    propose_seconds: int = 300
+    """Longest attempt of one decision."""
+    patience_seconds: int = 900
+    """How long an activity is tried again before the run gives up on it."""
+    heartbeat_seconds: float = 15.0
+
+
+class RunRef(Message):
+    """Which run an activity works for. ``lineage`` is the chain's first execution run id."""
+
+    tenant: str
+    lineage: str
+    bundle: str
+
+
+class Run(Message):
+    """A run as `open_run` pinned it."""
+
+    ref: RunRef
+    automation: str
+    on_failure: Literal["undo", "keep"] = "undo"
+    limits: Limits = Limits()
+
+
+class Carried(Message):
+    """What a continued run takes along; times are absolute, money and arguments live in Postgres."""
+
+    run: Run
+    window: int
+    seq: int
+    replans: int = 0
+    done: bool = False
+    plan: tuple[StepRef, ...] = ()
+    statuses: dict[str, str] = {}
+    gates: tuple[Gate, ...] = ()
+    slots: dict[str, int] = {}
+    """Step id -> epoch milliseconds its timer waits for."""
+    claims: tuple[Claim, ...] = ()
+    counts: dict[str, int] = {}
+
+
+class StartRequest(Strict):
+    """What starts a run, in any client: `{"automation": "content-ops", "input": {…}}`."""
+
+    automation: str = Field(min_length=1, max_length=63)
+    input: dict[str, Any] = {}
+    tenant: str = Field("default", pattern=TENANT)
+    starter: str = Field("", max_length=200)
+    """Who asked, as the client says; the ledger keeps it."""
+    carried: Carried | None = None
+
+
+class OpenRunRequest(Message):
+    """Insert the run's row once and pin its bundle."""
+
+    tenant: str
+    lineage: str
+    workflow_id: str
+    workflow_type: str
+    automation: str
+    input: dict[str, Any]
+    starter: str
+
+
+class CloseRunRequest(Message):
+    """End the run's row."""
+
+    run: RunRef
+    status: Literal["completed", "failed", "cancelled"]
+    summary: str
+
+
+class RunResult(Message):
+    """How a run ended. ``statuses`` counts its steps by how they ended."""
+
+    lineage: str
+    status: Literal["completed", "failed", "cancelled"]
+    summary: str
+    decisions: int
+    statuses: dict[str, int]

@@ -1,0 +1,148 @@
+"""The pool, the migrations, and Tx: an open transaction whose tenant is set."""
+
+import json
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import asyncpg
+
+from contracts.errors import BadInput, PermanentError
+
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+SEARCH_PATH = {"search_path": "perdure,public"}
+
+# Roles are made here and not in a numbered file, because each database of a server shares them.
+ROLES = """
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'perdure_owner') THEN CREATE ROLE perdure_owner NOLOGIN; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'perdure_app') THEN CREATE ROLE perdure_app LOGIN; END IF;
+EXCEPTION WHEN unique_violation OR duplicate_object THEN NULL; END $$;
+"""
+HOUSE = """
+CREATE EXTENSION IF NOT EXISTS vector SCHEMA public;
+CREATE SCHEMA IF NOT EXISTS perdure AUTHORIZATION perdure_owner;
+CREATE SCHEMA IF NOT EXISTS perdure_meta AUTHORIZATION perdure_owner;
+CREATE TABLE IF NOT EXISTS perdure_meta.migration (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now());
+ALTER TABLE perdure_meta.migration OWNER TO perdure_owner;
+GRANT USAGE ON SCHEMA perdure, perdure_meta TO perdure_app;
+GRANT SELECT ON perdure_meta.migration TO perdure_app;
+GRANT perdure_owner TO CURRENT_USER;
+GRANT perdure_app TO CURRENT_USER;
+"""
+MIGRATION_LOCK = 0x70657264757265  # "perdure": one advisory lock for all who migrate this database
+
+
+class Tx:
+    """An open transaction of one tenant. Only `Database.transaction` makes one."""
+
+    __slots__ = ("_connection", "tenant")
+
+    def __init__(self, connection: Any, tenant: str) -> None:
+        self._connection = connection
+        self.tenant = tenant
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Return all rows."""
+        return await self._connection.fetch(query, *arguments)
+
+    async def row(self, query: str, *arguments: object) -> asyncpg.Record | None:
+        """Return the first row, or None."""
+        return await self._connection.fetchrow(query, *arguments)
+
+    async def value(self, query: str, *arguments: object) -> Any:
+        """Return the first column of the first row, or None."""
+        return await self._connection.fetchval(query, *arguments)
+
+    async def execute(self, query: str, *arguments: object) -> int:
+        """Run a statement and return how many rows it touched."""
+        status: str = await self._connection.execute(query, *arguments)
+        count = status.rsplit(" ", 1)[-1]
+        return int(count) if count.isdigit() else 0
+
+    async def many(self, query: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each row of arguments, in one round trip."""
+        await self._connection.executemany(query, rows)
+
+
+class Database:
+    """A pool of connections that work as `perdure_app`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, url: str, *, size: int = 20) -> Self:
+        """Open the pool. Raises PermanentError where the login could pass by row-level security."""
+        pool = await asyncpg.create_pool(
+            url, min_size=1, max_size=size, init=_work_as_app, connection_class=_Connection, server_settings=SEARCH_PATH
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def transaction(self, tenant: str) -> AsyncGenerator[Tx, None]:
+        """Open a transaction in which only the rows of ``tenant`` exist; commit at the end, roll back on any error."""
+        if not TENANT.fullmatch(tenant):
+            raise BadInput(f"tenant {tenant!r} is not a name: 1 to 63 of a-z, 0-9, - and _, starting with a letter or digit")
+        async with self._pool.acquire() as connection:
+            # One round trip for both; the pattern above leaves nothing in a tenant's name that could end the literal.
+            await connection.execute(f"BEGIN; SELECT set_config('app.tenant', '{tenant}', true)")
+            try:
+                yield Tx(connection, tenant)
+            except BaseException:
+                # A connection that died has nothing to roll back, and must not hide the error that matters.
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+
+    async def check(self) -> None:
+        """Raise where the database does not answer."""
+        await self._pool.fetchval("SELECT 1")
+
+
+class _Connection(asyncpg.Connection):
+    def get_reset_query(self) -> str:
+        # Every use is one transaction with SET LOCAL only, so there is nothing to reset: one round trip less for each.
+        return ""
+
+
+async def _work_as_app(connection: Any) -> None:
+    await connection.set_type_codec("jsonb", encoder=_dump, decoder=json.loads, schema="pg_catalog", format="text")
+    if await connection.fetchval("SELECT current_user") != "perdure_app":
+        await connection.execute("SET ROLE perdure_app")
+    if await connection.fetchval("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"):
+        raise PermanentError("perdure_app may pass by row-level security: ALTER ROLE perdure_app NOSUPERUSER NOBYPASSRLS")
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+async def migrate(owner_url: str) -> list[str]:
+    """Apply the numbered files that are missing, in order, each in a transaction, under one lock; return their names.
+
+    owner_url: a login that may create roles, or that is a member of `perdure_owner` on a server where they exist.
+    """
+    connection = await asyncpg.connect(owner_url, server_settings=SEARCH_PATH)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        await connection.execute(ROLES)
+        await connection.execute(HOUSE)
+        await connection.execute("SET ROLE perdure_owner")
+        applied = {row["name"] for row in await connection.fetch("SELECT name FROM perdure_meta.migration")}
+        missing = [path for path in sorted(MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql")) if path.name not in applied]
+        for path in missing:
+            async with connection.transaction():
+                await connection.execute(path.read_text())
+                await connection.execute("INSERT INTO perdure_meta.migration (name) VALUES ($1)", path.name)
+        return [path.name for path in missing]
+    finally:
+        await connection.close()

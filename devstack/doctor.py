@@ -1,0 +1,172 @@
+"""What is wrong with this machine's stack, and the mend for each."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import asyncpg
+import openai
+import psutil
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from devstack import postgres, temporal_server
+from devstack.part import Part
+from devstack.parts import PARTS, TEMPORAL, WORKER, supplied
+from devstack.processes import port_free
+from settings import Settings
+
+CLOCK_APART = 2.0  # seconds
+DISK_FREE = 1 << 30  # bytes
+UP = "run `starter.py up`"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    """What mends it, in one line; empty where nothing is to mend."""
+
+
+async def doctor(settings: Settings) -> list[Check]:
+    """Look at every part and return what was found, in a fixed order."""
+    found = await asyncio.gather(
+        _collected(_temporal(settings)),
+        _collected(_database(settings)),
+        _collected(_model(settings)),
+        _collected(_desk(settings)),
+        _collected(_worker(settings)),
+    )
+    return [check for checks in found for check in checks] + _ports(settings) + [_disk(settings)]
+
+
+async def _collected(checks: AsyncGenerator[Check]) -> list[Check]:
+    return [check async for check in checks]
+
+
+async def _temporal(settings: Settings) -> AsyncGenerator[Check]:
+    address = settings.temporal["target_host"]
+    try:
+        async with asyncio.timeout(5):
+            client = await Client.connect(**settings.temporal)
+            system = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+            await client.count_workflows()
+    except (RPCError, RuntimeError, TimeoutError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        ours = supplied(TEMPORAL, settings) is None
+        yield Check("temporal", False, f"{address}: {reason}", UP if ours else "start that server, or correct TEMPORAL_ADDRESS")
+        return
+    yield Check("temporal", True, f"{address}, server {system.server_version}, namespace {client.namespace}")
+    pid = TEMPORAL.pid(settings)
+    if pid is None or supplied(TEMPORAL, settings):
+        yield Check("temporal settings", True, "not ours to see: see docs for the dynamic configuration that makes runs fast")
+        return
+    missing = temporal_server.untuned(psutil.Process(pid).cmdline())
+    detail = f"without {', '.join(missing)}" if missing else "tuned"
+    yield Check("temporal settings", not missing, detail, "run `starter.py down` and `up`" if missing else "")
+
+
+async def _database(settings: Settings) -> AsyncGenerator[Check]:
+    fix = UP if supplied(PARTS["postgres"], settings) is None else "start that server, or correct PERDURE_DATABASE_URL"
+    if settings.database_url is None:
+        yield Check("postgres", False, "there is none yet", fix)
+        return
+    url = settings.database_url.get_secret_value()
+    try:
+        connection = await asyncpg.connect(url, timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        yield Check("postgres", False, str(error) or type(error).__name__, fix)
+        return
+    try:
+        yield Check("postgres", True, str(await connection.fetchval("SHOW server_version")))
+        yield await _clock(connection)
+        yield await _role(connection)
+    finally:
+        await connection.close()
+    vector = await postgres.vector_version(url)
+    enough = vector is not None and vector >= postgres.OLDEST_VECTOR
+    oldest = postgres.dotted(postgres.OLDEST_VECTOR)
+    yield Check("pgvector", enough, postgres.dotted(vector), "" if enough else f"install pgvector {oldest} or newer on the server")
+
+
+async def _clock(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    asked = time.time()
+    theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+    # The reply was made somewhere between question and answer.
+    apart = abs(theirs - (asked + time.time()) / 2)
+    ok = apart < CLOCK_APART
+    return Check("clock", ok, f"{apart:.1f} s from Postgres", "" if ok else "let both machines keep time (NTP)")
+
+
+async def _role(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    """See that row-level security holds for the program: it does for no superuser."""
+    row = await connection.fetchrow("SELECT rolname, rolsuper OR rolbypassrls AS above FROM pg_roles WHERE rolname = 'perdure_app'")
+    if row is None:
+        return Check("role", False, "perdure_app is missing", UP)
+    fix = "ALTER ROLE perdure_app NOSUPERUSER NOBYPASSRLS" if row["above"] else ""
+    return Check("role", not row["above"], "perdure_app is above row-level security" if row["above"] else "perdure_app is bound", fix)
+
+
+async def _model(settings: Settings) -> AsyncGenerator[Check]:
+    ours = supplied(PARTS["model"], settings) is None
+    if ours and settings.openai_base_url is None:
+        yield Check("model", False, "there is none yet", f"{UP}, or set OPENAI_BASE_URL and OPENAI_API_KEY")
+        return
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
+    async with openai.AsyncOpenAI(base_url=settings.openai_base_url, api_key=key, max_retries=0, timeout=10) as client:
+        where = str(client.base_url)
+        try:
+            names = [model.id async for model in client.models.list()]
+        except openai.APIError as error:
+            fix = UP if ours else "check OPENAI_BASE_URL and OPENAI_API_KEY"
+            yield Check("model", False, f"{where}: {error.message.splitlines()[0]}", fix)
+            return
+    yield Check("model", True, f"{where}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")
+
+
+async def _desk(settings: Settings) -> AsyncGenerator[Check]:
+    """Look at the stand-ins for mail and a social network, where they are ours."""
+    for part in (PARTS["mail"], PARTS["social"]):
+        if address := supplied(part, settings):
+            yield Check(part.name, True, f"supplied: {address}")
+        else:
+            yield await _ours(part, settings)
+
+
+async def _worker(settings: Settings) -> AsyncGenerator[Check]:
+    yield await _ours(WORKER, settings)
+
+
+async def _ours(part: Part, settings: Settings) -> Check:
+    if await part.running(settings):
+        return Check(part.name, True, part.where(settings))
+    if part.pid(settings) is None:
+        return Check(part.name, False, "is not running", UP)
+    return Check(part.name, False, "runs but does not answer", f"read {part.log(settings)}, then {UP}")
+
+
+def _ports(settings: Settings) -> list[Check]:
+    """Look whether what is not running could have its ports."""
+    idle = [part for part in PARTS.values() if part.pid(settings) is None and supplied(part, settings) is None]
+    wanted = {port: getattr(settings, port) for part in idle for port in part.ports}
+    taken = {port: number for port, number in wanted.items() if not port_free(number)}
+    if not taken:
+        return [Check("ports", True, "those of all stopped parts are free" if wanted else "held by our own parts")]
+    return [
+        Check("ports", False, f"{number} is taken", f"stop what listens there, or set PERDURE_{port.upper()}")
+        for port, number in taken.items()
+    ]
+
+
+def _disk(settings: Settings) -> Check:
+    folder = next(parent for parent in (settings.state, *settings.state.parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    ok = free >= DISK_FREE
+    return Check("disk", ok, f"{free / (1 << 30):.1f} GiB free in {folder}", "" if ok else "free some space, or set PERDURE_STATE")

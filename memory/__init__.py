@@ -1,0 +1,1 @@
+"""What agents remember. So far: the session, an append-only transcript."""

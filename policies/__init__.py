@@ -1,0 +1,1 @@
+"""What people configure: bundles, rules, prompts, routes and the plans they allow."""

@@ -1,0 +1,120 @@
+"""What a model may answer: the schema that constrains it, and how its text is read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from contracts.errors import BadInput
+from contracts.message import Strict
+from contracts.plans import Plan
+from policies.automation import Agent
+
+MAX_ANSWER = 200_000
+
+
+class Asked(Strict):
+    """One look-up that the model asks for."""
+
+    tool: str
+    arguments: dict[str, Any] = {}
+
+
+class Answer(Plan):
+    """What a model may say: look-ups it wants first, or the plan."""
+
+    look_ups: tuple[Asked, ...] = Field((), max_length=20)
+
+
+class Shape(Strict):
+    """What a planner must know of a tool or a recipe."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+def answer_schema(agent: Agent, shapes: Mapping[str, Shape], choices: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the JSON schema that constrains the model's answer.
+
+    choices: argument name -> the only values it may take, whatever the tool.
+    """
+    steps = [_step_schema(shapes[name], choices, terse=agent.terse) for name in agent.tools]
+    plan: dict[str, Any] = {"steps": {"type": "array", "minItems": 1, "maxItems": agent.max_steps, "items": _one_of(steps)}}
+    if not agent.terse:
+        plan |= {"steps": {**plan["steps"], "minItems": 0}, "done": {"type": "boolean"}, "summary": {"type": "string", "maxLength": 200}}
+    forms = [_object(plan, ["steps"])]
+    if agent.look_ups:
+        asked = [
+            _object({"tool": {"const": name}, "arguments": _inlined(shapes[name].parameters)}, ["tool", "arguments"])
+            for name in agent.look_ups
+        ]
+        forms.append(_object({"look_ups": {"type": "array", "minItems": 1, "maxItems": 20, "items": _one_of(asked)}}, ["look_ups"]))
+    return _one_of(forms)
+
+
+def _step_schema(shape: Shape, choices: Mapping[str, Sequence[str]], *, terse: bool) -> dict[str, Any]:
+    parameters = _inlined(shape.parameters)
+    allowed = {name: {"enum": list(choices[name])} if name in choices else rest for name, rest in parameters.get("properties", {}).items()}
+    # A small model is asked for what is required only; what it leaves out has a default.
+    required = parameters.get("required", [])
+    arguments = _object({name: rest for name, rest in allowed.items() if not terse or name in required}, required)
+    step: dict[str, Any] = {"tool": {"const": shape.name}, "arguments": arguments, "why": {"type": "string", "maxLength": 120}}
+    if terse:
+        return _object(step, list(step))
+    # Any argument may instead be a reference to an earlier output; the real check comes after parsing.
+    step["arguments"] = {"type": "object"}
+    extra = {"id": {"type": "string"}, "needs": {"type": "array", "items": {"type": "string"}}, "approval": {"type": "boolean"}}
+    return _object({**extra, **step}, ["id", "tool", "arguments"])
+
+
+def _object(properties: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def _one_of(forms: list[dict[str, Any]]) -> dict[str, Any]:
+    return forms[0] if len(forms) == 1 else {"anyOf": forms}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """Put pydantic's definitions where they are used: grammars of small servers do not follow references."""
+    definitions = schema.get("$defs", {})
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            if isinstance(reference := node.get("$ref"), str):
+                return walk(definitions[reference.rsplit("/", 1)[-1]])
+            return {key: walk(value) for key, value in node.items() if key not in ("$defs", "title", "default")}
+        return [walk(item) for item in node] if isinstance(node, list) else node
+
+    return {**walk({key: value for key, value in schema.items() if key != "properties"})} | (
+        {"properties": {name: walk(value) for name, value in schema["properties"].items()}} if "properties" in schema else {}
+    )
+
+
+def parse(text: str) -> Answer:
+    """Read the model's answer. Raises: BadInput telling the model what to write instead."""
+    if len(text) > MAX_ANSWER:
+        raise BadInput(f"the answer has {len(text)} characters; {MAX_ANSWER} is the most")
+    # Models wrap JSON in prose and fences; the outermost object is what was meant.
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        value = json.loads(text[start : end + 1]) if start >= 0 else None
+        if not isinstance(value, dict):
+            raise BadInput("answer with one JSON object and nothing else")
+        if isinstance(steps := value.get("steps"), list):
+            value["steps"] = [_with_id(step, position) for position, step in enumerate(steps, 1)]
+        answer = Answer.model_validate(value)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"the answer is not JSON: {error.msg} at character {error.pos}") from None
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)[:5])
+        raise BadInput(f"the answer has the wrong form: {said}") from None
+    if answer.look_ups and answer.steps:
+        raise BadInput("ask for look-ups or give steps, not both in one answer")
+    return answer
+
+
+def _with_id(step: Any, position: int) -> Any:
+    return {"id": f"s{position}", **step} if isinstance(step, dict) else step

@@ -1,0 +1,164 @@
+"""The shape of an automation's folder: what a person may write in its YAML."""
+
+from datetime import timedelta
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from contracts.message import Strict
+from contracts.plans import PlanStep
+
+Pattern = Literal["orchestrator"]
+NAME = r"^[a-z0-9][a-z0-9_.-]{0,79}$"
+
+
+class Price(Strict):
+    """A model's price where no public table knows it."""
+
+    input_micros_per_million: int = Field(ge=0)
+    output_micros_per_million: int = Field(ge=0)
+
+
+class Route(Strict):
+    """Which model answers, and how. ``auto`` is the model the installation offers."""
+
+    model: str = "auto"
+    max_tokens: int = Field(default=1024, ge=1, le=100_000)
+    temperature: float = Field(0.2, ge=0, le=2)
+    price: Price | None = None
+
+
+class LookUp(Strict):
+    """One read that a decision always makes before it asks the model."""
+
+    tool: str = Field(pattern=NAME)
+    arguments: dict[str, Any] = {}
+    """A string here is a template over the run's ``input``: ``"{{ input.sources }}"``."""
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """The name under which the prompt sees the result."""
+
+
+class Agent(Strict):
+    """One agent: its prompt, its model, what it may read by itself and what it may plan."""
+
+    prompt: str
+    route: str
+    context: tuple[LookUp, ...] = ()
+    look_ups: tuple[str, ...] = ()
+    """Read tools the model itself may ask for, between its calls."""
+    tools: tuple[str, ...] = Field(min_length=1)
+    """Tools and recipes its plans may use."""
+    max_look_ups: int = Field(default=8, ge=0, le=50)
+    repairs: int = Field(default=2, ge=0, le=5)
+    """How often a useless answer is sent back with what is wrong with it."""
+    max_steps: int = Field(default=20, ge=1, le=500)
+    terse: bool = False
+    """Ask for tool, arguments and reason only: for small models."""
+    turns: int = Field(default=20, ge=0, le=200)
+    """How many of the session's last turns the prompt carries."""
+    choices: dict[str, str] = {}
+    """Argument name -> where its allowed values stand in the look-ups (``sources.notes[].id``): a small model
+    that can only pick cannot invent."""
+
+
+class RecipeStep(Strict):
+    """One step of a recipe; ids and needs are local to it and get the planned step's id as a prefix."""
+
+    id: str
+    tool: str
+    arguments: dict[str, Any] = {}
+    """A value ``{"$argument": "name"}`` is the recipe's argument, ``{"$output": "step/path"}`` an earlier step's output."""
+    needs: tuple[str, ...] = ()
+    approval: bool = False
+
+
+class Recipe(Strict):
+    """A named piece of plan: the model plans one step, the run does several."""
+
+    description: str
+    parameters: dict[str, Any]
+    """JSON schema of its arguments."""
+    steps: tuple[RecipeStep, ...] = Field(min_length=1, max_length=40)
+
+
+class Rule(Strict):
+    """If ``when`` (CEL) holds, the action gets ``outcome``, because of ``because``."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")
+    when: str
+    outcome: Literal["allow", "require_approval", "deny"]
+    because: str = Field(min_length=3, max_length=500)
+    irreversible: tuple[str, ...] = ()
+    """Irreversible tools that this rule, if it allows, lets run without a person."""
+
+
+class Approvals(Strict):
+    """How people are asked."""
+
+    groups: tuple[str, ...] = ("owner",)
+    unsigned: bool = False
+    """Believe a ruling nobody signed. Works on the one-machine stack only."""
+    deadline: timedelta = timedelta(hours=24)
+    remind: tuple[timedelta, ...] = ()
+    escalate: timedelta | None = None
+    self_approval: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        late = [time for time in (*self.remind, *([self.escalate] if self.escalate else [])) if time >= self.deadline]
+        if late or self.deadline <= timedelta(0):
+            raise ValueError("`deadline` is more than 0, and every `remind` and `escalate` comes before it")
+        return self
+
+
+class Bounds(Strict):
+    """Limits of a run; see contracts.runs.Limits."""
+
+    windows: int = Field(default=50, ge=1, le=1_000_000)
+    replans: int = Field(default=2, ge=0, le=20)
+    parallel: int = Field(default=8, ge=1, le=100)
+    history_events: int = Field(default=4000, ge=50, le=20_000)
+    act_seconds: int = Field(default=300, ge=1, le=86_400)
+    propose_seconds: int = Field(default=300, ge=1, le=3600)
+    patience_seconds: int = Field(default=900, ge=1, le=7 * 86_400)
+
+
+class Budget(Strict):
+    """The most a run may spend on models and tools, reserved before each call."""
+
+    run_micros: int = Field(ge=0)
+
+
+class Automation(Strict):
+    """All of `automation.yaml`, with the rules of `rules.yaml`."""
+
+    goal: str
+    pattern: Pattern = "orchestrator"
+    input: dict[str, Any] = {"type": "object"}
+    """JSON schema of a start's ``input``."""
+    agents: dict[str, Agent] = Field(min_length=1)
+    planner: str
+    models: dict[str, Route] = Field(min_length=1)
+    recipes: dict[str, Recipe] = {}
+    rules: tuple[Rule, ...]
+    approvals: Approvals = Approvals()
+    budget: Budget
+    limits: Bounds = Bounds()
+    on_failure: Literal["undo", "keep"] = "undo"
+    settings: dict[str, Any] = {}
+    """Values for the automation's own templates and tools."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        if self.planner not in self.agents:
+            raise ValueError(f"planner {self.planner!r} is not one of the agents {sorted(self.agents)}")
+        for name, agent in self.agents.items():
+            if agent.route not in self.models:
+                raise ValueError(f"agents.{name}.route {agent.route!r} is not one of the models {sorted(self.models)}")
+        ids = [rule.id for rule in self.rules]
+        if twice := sorted({id for id in ids if ids.count(id) > 1}):
+            raise ValueError(f"rules share the ids {twice}")
+        return self
+
+
+__all__ = ["Agent", "Approvals", "Automation", "LookUp", "PlanStep", "Price", "Recipe", "Route", "Rule"]

@@ -1,0 +1,120 @@
+"""From the model's plan to steps that may run: recipes, names, and every check that needs no world."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from contracts.errors import BadInput
+from contracts.plans import Plan, PlanStep
+from policies.answers import Shape
+from policies.automation import Agent, Automation, Recipe
+from policies.references import filled, is_reference, references, renamed
+
+
+class PlanCheck:
+    """Check a plan against its agent, its tools and the steps the run already has, and expand its recipes."""
+
+    def __init__(self, automation: Automation, agent: Agent, shapes: Mapping[str, Shape], earlier: Iterable[str] = ()) -> None:
+        self._automation = automation
+        self._agent = agent
+        self._shapes = shapes
+        self._earlier = set(earlier)
+
+    def steps(self, plan: Plan, prefix: str = "") -> list[PlanStep]:
+        """Return the plan's steps in order, recipes expanded, ids prefixed.
+
+        Raises: BadInput naming every step that is wrong and what would be right.
+        """
+        problems = list(self._problems(plan))
+        if problems:
+            raise BadInput("; ".join(problems[:8]))
+        expanded: list[PlanStep] = []
+        last: dict[str, str] = {}
+        for step in plan.steps:
+            parts = self._expand(step)
+            last[step.id] = parts[-1].id
+            expanded += parts
+        final = [self._placed(step, prefix, last, {part.id for part in expanded}) for step in expanded]
+        if cycle := find_cycle({step.id: step.needs for step in final}):
+            raise BadInput(f"the plan has a cycle: {' needs '.join(cycle)}; a step may only need steps that can end before it")
+        return final
+
+    def _problems(self, plan: Plan) -> Iterator[str]:
+        ids = [step.id for step in plan.steps]
+        if len(ids) > self._agent.max_steps:
+            yield f"the plan has {len(ids)} steps; {self._agent.max_steps} is the most"
+        for twice in sorted({id for id in ids if ids.count(id) > 1}):
+            yield f"two steps have the id {twice!r}"
+        for step in plan.steps:
+            if step.tool not in self._agent.tools:
+                yield f"step {step.id}: there is no tool {step.tool!r}; use one of {', '.join(sorted(self._agent.tools))}"
+                continue
+            for need in sorted({*step.needs, *references(step.arguments)} - set(ids) - self._earlier):
+                yield f"step {step.id} needs {need!r}, which is no step of this plan"
+            yield from (f"step {step.id}: {problem}" for problem in argument_problems(step.arguments, self._shapes[step.tool].parameters))
+
+    def _expand(self, step: PlanStep) -> list[PlanStep]:
+        recipe: Recipe | None = self._automation.recipes.get(step.tool)
+        if recipe is None:
+            return [step]
+        parts: list[PlanStep] = []
+        for part in recipe.steps:
+            local = filled(part.arguments, step.arguments)
+            needs = [f"{step.id}.{need}" for need in (*part.needs, *references(local))]
+            # The first step of a recipe waits for whatever the planned step waits for.
+            needs += [need for need in (*step.needs, *references(step.arguments)) if not part.needs]
+            parts.append(
+                PlanStep(
+                    id=f"{step.id}.{part.id}",
+                    tool=part.tool,
+                    arguments=renamed(local, {own.id: f"{step.id}.{own.id}" for own in recipe.steps}),
+                    needs=tuple(dict.fromkeys(needs)),
+                    why=step.why,
+                    approval=step.approval or part.approval,
+                )
+            )
+        return parts
+
+    def _placed(self, step: PlanStep, prefix: str, last: Mapping[str, str], own: set[str]) -> PlanStep:
+        """Give a step its final id, and point what it needs at final ids; references imply needs."""
+        names = {name: f"{prefix}{last.get(name, name)}" for name in {*own, *last}}
+        arguments = renamed(step.arguments, names)
+        needs = [names.get(need, need) for need in step.needs] + references(arguments)
+        return step.model_copy(update={"id": f"{prefix}{step.id}", "arguments": arguments, "needs": tuple(dict.fromkeys(needs))})
+
+
+def argument_problems(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Say which arguments break the schema; a value that is a reference is judged when it is known."""
+    known = {name: value for name, value in arguments.items() if not is_reference(value)}
+    required = [name for name in schema.get("required", ()) if name not in arguments]
+    checked = Draft202012Validator({**schema, "required": [], "additionalProperties": True})
+    found = [f"`{name}` is missing" for name in required]
+    found += [f"`{name}` is not an argument; there are {', '.join(schema.get('properties', {}))}" for name in _unknown(arguments, schema)]
+    return found + [f"`{'.'.join(map(str, error.path))}`: {error.message[:200]}" for error in checked.iter_errors(known)]
+
+
+def _unknown(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    return sorted(set(arguments) - set(schema.get("properties", {})))
+
+
+def find_cycle(needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the steps of one cycle, first and last the same, or nothing. Steps outside the mapping end a path."""
+    done: set[str] = set()
+    for start in needs:
+        path: list[str] = []
+        stack: list[tuple[str, Iterator[str]]] = [(start, iter(needs[start]))] if start not in done else []
+        path += [start] if stack else []
+        while stack:
+            step, rest = stack[-1]
+            following = next((need for need in rest if need in needs and need not in done), None)
+            if following is None:
+                done.add(step)
+                stack.pop()
+                path.pop()
+            elif following in path:
+                return [*path[path.index(following) :], following]
+            else:
+                stack.append((following, iter(needs[following])))
+                path.append(following)
+    return []

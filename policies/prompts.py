@@ -1,0 +1,39 @@
+"""Prompts and argument templates: Jinja2 in its sandbox, where an unknown name is an error and not an empty string."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from contracts.errors import BadConfiguration, BadInput
+
+ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+
+
+def check_template(text: str, path: Path) -> None:
+    """Raise BadConfiguration naming file and line where a template cannot be parsed."""
+    try:
+        ENVIRONMENT.parse(text)
+    except TemplateSyntaxError as error:
+        raise BadConfiguration(f"{path}:{error.lineno}: {error.message}") from None
+
+
+def render(text: str, values: Mapping[str, Any]) -> str:
+    """Render a template. Raises: BadInput naming the value that is missing."""
+    try:
+        return _template(text).render(values)
+    except TemplateError as error:
+        raise BadInput(f"the template cannot be rendered: {error.message or type(error).__name__}") from None
+
+
+def render_arguments(arguments: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Render every string of a look-up's arguments; other values stay as they are."""
+    return {name: render(value, values) if isinstance(value, str) else value for name, value in arguments.items()}
+
+
+@lru_cache(maxsize=256)
+def _template(text: str) -> Template:
+    return ENVIRONMENT.from_string(text)

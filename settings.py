@@ -1,0 +1,97 @@
+"""The one frozen Settings, and the only reader of the environment.
+
+A value comes from the environment, else from `.perdure/stack.json` (which `starter.py up` writes), else from its default.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from temporalio.envconfig import ClientConfig
+
+ROOT = Path(__file__).resolve().parent
+
+
+class StackFile(PydanticBaseSettingsSource):
+    """What the running one-machine stack says of itself: below the environment, above the defaults."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        path = Path(self.current_state.get("state", ROOT / ".perdure")) / "stack.json"
+        try:
+            found = json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
+        # The environment names some fields by an alias; a source must answer under the name pydantic looks up.
+        fields = self.settings_cls.model_fields
+        given = {key for key, value in self.current_state.items() if value is not None}
+        return {key: value for key, value in found.items() if key in fields and key not in given}
+
+
+class Settings(BaseSettings):
+    """All that may differ between two installations. Names in the environment: PERDURE_ and the field's name."""
+
+    model_config = SettingsConfigDict(env_prefix="PERDURE_", frozen=True, extra="ignore", populate_by_name=True)
+
+    state: Path = ROOT / ".perdure"
+    cache: Path = Path.home() / ".cache" / "perdure"
+    automations: Path = ROOT / "automations"
+
+    tenant: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    task_queue: str = "perdure"
+    one_machine: bool = False
+    """True where `starter.py up` made the stack: only there an unsigned ruling may be believed."""
+
+    temporal_address: str | None = Field(None, validation_alias=AliasChoices("temporal_address", "TEMPORAL_ADDRESS"))
+    temporal_port: int = 7233
+    temporal_ui_port: int = 8233
+
+    database_url: SecretStr | None = None
+    owner_database_url: SecretStr | None = None
+    """Where migrations run from; the same as database_url unless another login owns the tables."""
+    database_pool: int = Field(20, ge=2, description="connections a worker keeps at most")
+
+    openai_base_url: str | None = Field(None, validation_alias=AliasChoices("openai_base_url", "OPENAI_BASE_URL"))
+    openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY"))
+    model: str | None = None
+    """The model's name where a bundle's route says `auto`."""
+    model_port: int = 8411
+    model_timeout: float = Field(120.0, gt=0, description="seconds one model call may take")
+
+    smtp_url: str | None = None
+    smtp_port: int = 8425
+    receiver_url: str | None = None
+    receiver_port: int = 8426
+
+    metrics_port: int = 9464
+    metrics_host: str = "127.0.0.1"
+    log_format: str = Field("console", pattern="^(console|json)$")
+    graceful_seconds: int = 30
+    sticky_seconds: float = 5.0
+    """How long a workflow waits for a worker that knows it before any other may take it."""
+    heartbeat_seconds: float = 15.0
+    max_cached_workflows: int = 1000
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, StackFile(settings_cls)
+
+    @cached_property
+    def temporal(self) -> dict[str, Any]:
+        """Arguments of `Client.connect`, from Temporal's own environment and profile, else the local server."""
+        connect: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
+        connect.setdefault("target_host", self.temporal_address or f"127.0.0.1:{self.temporal_port}")
+        connect.setdefault("namespace", "default")
+        return connect
