@@ -33,6 +33,7 @@ GRANT SELECT ON perdure_meta.migration TO perdure_app;
 GRANT perdure_owner TO CURRENT_USER;
 GRANT perdure_app TO CURRENT_USER;
 """
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 MIGRATION_LOCK = 0x70657264757265  # "perdure": one advisory lock for all who migrate this database
 
 
@@ -116,6 +117,7 @@ class _Connection(asyncpg.Connection):
 
 async def _work_as_app(connection: Any) -> None:
     await connection.set_type_codec("jsonb", encoder=_dump, decoder=json.loads, schema="pg_catalog", format="text")
+    await connection.set_type_codec("text", encoder=kept, decoder=str, schema="pg_catalog", format="text")
     if await connection.fetchval("SELECT current_user") != "perdure_app":
         await connection.execute("SET ROLE perdure_app")
     if await connection.fetchval("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"):
@@ -123,7 +125,12 @@ async def _work_as_app(connection: Any) -> None:
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return kept(NUL.sub(r"\1\\ufffd", json.dumps(value, separators=(",", ":"), ensure_ascii=False)))
+
+
+def kept(text: str) -> str:
+    """Return a text as Postgres can keep it: what tools and models bring in may hold NULs and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 async def migrate(owner_url: str) -> list[str]:

@@ -6,13 +6,21 @@ A value comes from the environment, else from `.perdure/stack.json` (which `star
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from temporalio.envconfig import ClientConfig
 
 ROOT = Path(__file__).resolve().parent
+
+
+def _absolute(path: Path) -> Path:
+    # Processes that read the same environment run in other folders.
+    return path.expanduser().absolute()
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
 
 
 class StackFile(PydanticBaseSettingsSource):
@@ -22,7 +30,7 @@ class StackFile(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        path = Path(self.current_state.get("state", ROOT / ".perdure")) / "stack.json"
+        path = _absolute(Path(self.current_state.get("state", ROOT / ".perdure"))) / "stack.json"
         try:
             found = json.loads(path.read_text())
         except FileNotFoundError:
@@ -38,30 +46,30 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PERDURE_", frozen=True, extra="ignore", populate_by_name=True)
 
-    state: Path = ROOT / ".perdure"
-    cache: Path = Path.home() / ".cache" / "perdure"
-    automations: Path = ROOT / "automations"
+    state: Folder = ROOT / ".perdure"
+    cache: Folder = Path.home() / ".cache" / "perdure"
+    automations: Folder = ROOT / "automations"
 
-    tenant: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     task_queue: str = "perdure"
     one_machine: bool = False
     """True where `starter.py up` made the stack: only there an unsigned ruling may be believed."""
 
-    temporal_address: str | None = Field(None, validation_alias=AliasChoices("temporal_address", "TEMPORAL_ADDRESS"))
+    temporal_address: str | None = Field(default=None, validation_alias=AliasChoices("temporal_address", "TEMPORAL_ADDRESS"))
     temporal_port: int = 7233
     temporal_ui_port: int = 8233
 
     database_url: SecretStr | None = None
     owner_database_url: SecretStr | None = None
     """Where migrations run from; the same as database_url unless another login owns the tables."""
-    database_pool: int = Field(20, ge=2, description="connections a worker keeps at most")
+    database_pool: int = Field(default=20, ge=2, description="connections a worker keeps at most")
 
-    openai_base_url: str | None = Field(None, validation_alias=AliasChoices("openai_base_url", "OPENAI_BASE_URL"))
-    openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY"))
+    openai_base_url: str | None = Field(default=None, validation_alias=AliasChoices("openai_base_url", "OPENAI_BASE_URL"))
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY"))
     model: str | None = None
     """The model's name where a bundle's route says `auto`."""
     model_port: int = 8411
-    model_timeout: float = Field(120.0, gt=0, description="seconds one model call may take")
+    model_timeout: float = Field(default=120.0, gt=0, description="seconds one model call may take")
 
     smtp_url: str | None = None
     smtp_port: int = 8425
@@ -70,7 +78,9 @@ class Settings(BaseSettings):
 
     metrics_port: int = 9464
     metrics_host: str = "127.0.0.1"
-    log_format: str = Field("console", pattern="^(console|json)$")
+    log_format: str = Field(default="console", pattern="^(console|json)$")
+    build: str = "dev"
+    """Names this code in records: an image's digest, a commit."""
     graceful_seconds: int = 30
     sticky_seconds: float = 5.0
     """How long a workflow waits for a worker that knows it before any other may take it."""

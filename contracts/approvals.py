@@ -60,9 +60,7 @@ class RuleRequest(Message):
 
     tenant: str
     lineage: str
-    bundle: str
     nth: int
-    channel: str
     claim: Claim
 
 
@@ -73,13 +71,6 @@ class RuleResult(Message):
     message: str
     request: str = ""
     ended: bool = False
-
-
-class RequestRef(Message):
-    """One request of one tenant."""
-
-    tenant: str
-    request: str
 
 
 class RequestState(Message):

@@ -27,6 +27,14 @@ class ActResult(Message):
     """With `wait`: epoch milliseconds before which the step may not start."""
 
 
+class GiveUpRequest(Message):
+    """End a step that its attempts could not; ``why`` is what the last of them said."""
+
+    run: RunRef
+    step: str
+    why: str
+
+
 class UndoRequest(Message):
     """Undo every done effect of the run, newest first."""
 

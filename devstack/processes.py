@@ -109,28 +109,38 @@ class Process:
 
     def _found(self) -> psutil.Process | None:
         recorded = self._recorded()
-        return found_again(recorded["pid"], recorded["started"]) if recorded else None
+        return found_again(recorded["pid"], recorded["started"], recorded["command"]) if recorded else None
 
 
-def found_again(pid: int, started: float, slack: float = CLOCK_SLACK) -> psutil.Process | None:
-    """Return the running process of this pid if it began when it should have: else the pid was given to another."""
+def found_again(pid: int, started: float, command: Sequence[str]) -> psutil.Process | None:
+    """Return the running process of this pid if it began when it should have, or runs this command: else the pid is another's now."""
     try:
         process = psutil.Process(pid)
-        # An ended child of ours keeps its pid until somebody asks for its exit code.
-        if process.status() == psutil.STATUS_ZOMBIE:
-            process.wait(0)
+        if _gone(process):
             return None
-        return process if abs(process.create_time() - started) <= slack else None
-    except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+        # The command also knows it again after the clock was set by more than the slack, as when a machine wakes up.
+        return process if abs(process.create_time() - started) <= CLOCK_SLACK or process.cmdline() == list(command) else None
+    except psutil.Error:
         return None
+
+
+def _gone(process: psutil.Process) -> bool:
+    """Tell whether it has ended, even if its parent has not asked for its exit code, and some init processes never do."""
+    # Asking is what takes an ended child of ours off the list of processes.
+    with suppress(psutil.TimeoutExpired):
+        process.wait(0)
+        return True
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def ended(process: psutil.Process, seconds: float) -> bool:
     """Wait for the end without holding up the event loop."""
     deadline = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < deadline:
-        with suppress(psutil.TimeoutExpired):
-            process.wait(0)
+        if _gone(process):
             return True
         await asyncio.sleep(0.02)
     return False

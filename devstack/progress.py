@@ -1,5 +1,6 @@
 """How a part that takes its time says what it is doing."""
 
+import sys
 from collections.abc import Callable
 
 Progress = Callable[[str, str], None]
@@ -8,3 +9,9 @@ Progress = Callable[[str, str], None]
 
 def silent(part: str, doing: str) -> None:
     """Say nothing."""
+
+
+def to_stderr(part: str, doing: str) -> None:
+    """Say it in a line, for a log."""
+    if doing:
+        sys.stderr.write(f"{part}: {doing}\n")

@@ -1,8 +1,12 @@
-"""Where the `temporal` program comes from: PATH, our cache, the SDK's download, or a Go toolchain."""
+"""Where the `temporal` program comes from: PATH, our cache, the SDK's download, or a Go toolchain.
+
+`python -m devstack.temporal_program` makes sure that there is one and prints where it is.
+"""
 
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,7 +16,8 @@ from typing import Any
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.errors import StackError
-from devstack.progress import Progress
+from devstack.progress import Progress, to_stderr
+from settings import Settings
 
 # The newest release that `go install` takes: later ones have a `replace` in go.mod.
 SOURCE = "github.com/temporalio/cli/cmd/temporal@v1.5.1"
@@ -41,26 +46,33 @@ async def find(cache: Path, progress: Progress) -> Path:
     )
 
 
-async def downloaded(target: Path, download: Download | None = None) -> Path | None:
+async def downloaded(target: Path, download: Download | None = None, *, silence: float = DOWNLOAD_SILENCE) -> Path | None:
     """Let the SDK download its server program to ``target``; return None if it cannot.
 
-    A slow line may take its time; a download that brings nothing for five seconds is given up.
+    A slow line may take its time; a download that brings nothing for ``silence`` seconds is given up.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     # In a folder of its own: of a download cut short the SDK leaves a file for which it would wait the next time.
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         task = asyncio.create_task((download or _sdk_download)(Path(name)))
-        size, silent = 0, 0.0
-        while not task.done() and silent < DOWNLOAD_SILENCE:
-            await asyncio.wait([task], timeout=0.25)
-            grown = _bytes_in(Path(name))
-            size, silent = grown, silent + 0.25 if grown == size else 0.0
-        if not task.done():
+        try:
+            await _while_it_grows(task, Path(name), silence)
+        finally:
             task.cancel()
-        with suppress(RuntimeError, asyncio.CancelledError):
-            await task
-            return _moved(Path(name), target)
-    return None
+            # Waited for, so that it writes no more into the folder, which goes next.
+            await asyncio.wait([task])
+        if task.cancelled() or isinstance(task.exception(), RuntimeError):
+            return None
+        task.result()
+        return _moved(Path(name), target)
+
+
+async def _while_it_grows(task: asyncio.Task[None], folder: Path, silence: float) -> None:
+    size, silent, pause = 0, 0.0, min(0.25, silence)
+    while not task.done() and silent < silence:
+        await asyncio.wait([task], timeout=pause)
+        grown = _bytes_in(folder)
+        size, silent = grown, silent + pause if grown == size else 0.0
 
 
 def _bytes_in(folder: Path) -> int:
@@ -98,3 +110,16 @@ async def built(go: str, folder: Path, progress: Progress) -> Path:
         said = output.decode(errors="replace").strip().splitlines()[-1:]
         raise StackError(f"`go install {SOURCE}` failed ({''.join(said)}): put `temporal` on PATH or set TEMPORAL_ADDRESS")
     return folder / "temporal"
+
+
+def main() -> None:
+    """Make sure that there is a program."""
+    try:
+        program = asyncio.run(find(Settings().cache, to_stderr))
+    except StackError as error:
+        sys.exit(str(error))
+    sys.stdout.write(f"{program}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -52,7 +52,12 @@ async def serve(program: Path, folder: Path, port: int, ui_port: int | None = No
         require_free(taken, wanted_by="Temporal", variable="another port for it")
     process = Process(folder)
     process.start(command(program, folder, port, ui_port, tuned=tuned))
-    await process.ready(lambda: answers(port), seconds=START_SECONDS)
+    try:
+        await process.ready(lambda: answers(port), seconds=START_SECONDS)
+    except BaseException:
+        # Nobody would get it to stop it.
+        process.kill()
+        raise
     return process
 
 

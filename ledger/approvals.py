@@ -38,7 +38,11 @@ UPDATE approval SET state = 'consumed', consumed_by = $3
    AND (state = 'approved' AND expires_at > now() OR state = 'consumed' AND consumed_by = $3)
 """
 STALE = "UPDATE approval SET state = 'stale' WHERE tenant = $1 AND id = $2 AND state = 'approved'"
-WAITING = "SELECT count(*) AS count, min(created_at) AS oldest FROM approval WHERE tenant = $1 AND state = 'pending'"
+WAITING = """
+SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest
+  FROM approval WHERE tenant = $1 AND state = 'pending'
+"""
+DIGEST_SEEN = 8  # characters of a digest that say which action was seen; a card shows 12
 STATES = {"approve": "approved", "reject": "rejected", "edit": "superseded"}
 
 
@@ -81,6 +85,11 @@ class Request:
         return Gate(request=self.id, step=self.step, tool=self.tool, rungs=rungs)
 
     @property
+    def deadline(self) -> datetime:
+        """When silence takes its effect; ``expires_at``, which may be later, is how long an approval then holds."""
+        return datetime.fromtimestamp(self.rungs[-1]["at"] / 1000, UTC) if self.rungs else self.expires_at
+
+    @property
     def ended(self) -> bool:
         """Whether no ruling can change it any more."""
         return self.state != "pending"
@@ -100,43 +109,48 @@ async def ask(tx: Tx, request: Request) -> None:
     )  # fmt: skip
     body = {
         "event": "asked", "request": request.id, "tool": request.tool, "digest": request.digest, "question": request.question,
-        "because": request.reason, "groups": request.groups, "deadline": request.expires_at.isoformat(), "state": request.state,
+        "because": request.reason, "groups": request.groups, "deadline": request.deadline.isoformat(), "state": request.state,
         "by": request.ruled_by,
     }  # fmt: skip
     await records.append(tx, f"{request.id}/asked", "ruling", request.lineage, request.step, body)
 
 
-async def rule(tx: Tx, ruling: Ruling, *, channel: str, trusted: bool) -> RuleResult:
+async def rule(tx: Tx, ruling: Ruling, *, channel: str, trusted: bool, claim: str = "") -> RuleResult:
     """Rule on a request, or say why not. Every channel ends here.
 
     trusted: the channel proved who is speaking, or this is the one-machine stack and the request allows unsigned rulings.
+    claim: names a claim that the waiting workflow itself hands over; it needs no wake-up, and when retried gets its first answer.
     A refusal is a result; the caller records it.
     """
     row = await tx.row(LOCK, tx.tenant, ruling.request)
     if row is None:
         return RuleResult(accepted=False, message=f"unknown request {ruling.request!r}", request=ruling.request)
     request = Request.from_row(row)
+    word = {"approve": "approved", "reject": "rejected", "edit": "edited"}[ruling.verdict]
+    accepted = RuleResult(accepted=True, message=f"{word} by {ruling.by}", request=request.id, ended=True)
+    if claim and (request.ruling or {}).get("claim") == claim:
+        return accepted
     if refused := _refusal(request, ruling, trusted=trusted):
         return RuleResult(accepted=False, message=refused, request=request.id, ended=request.ended)
-    body = {**ruling.model_dump(mode="json", exclude={"token"}), "channel": channel}
+    body = {**ruling.model_dump(mode="json", exclude={"token"}), "channel": channel, "claim": claim}
     await tx.execute(DECIDE, tx.tenant, request.id, STATES[ruling.verdict], ruling.by, body)
     await records.append(
         tx, f"{request.id}/ruled", "ruling", request.lineage, request.step, {"event": STATES[ruling.verdict], **body, "tool": request.tool}
     )
-    await outbox.put(tx, request.workflow_id, Wake(request=request.id))
-    word = {"approve": "approved", "reject": "rejected", "edit": "edited"}[ruling.verdict]
-    return RuleResult(accepted=True, message=f"{word} by {ruling.by}", request=request.id, ended=True)
+    if not claim:
+        await outbox.put(tx, request.workflow_id, Wake(request=request.id))
+    return accepted
 
 
 def _refusal(request: Request, ruling: Ruling, *, trusted: bool) -> str | None:
-    if request.state == "expired" or (request.state == "pending" and request.expires_at <= datetime.now(UTC)):
-        return f"expired at {request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    if request.state == "expired" or (request.state == "pending" and request.deadline <= datetime.now(UTC)):
+        return f"expired at {request.deadline:%Y-%m-%d %H:%M:%S} UTC"
     if request.ended:
         who = f" by {request.ruled_by} at {request.ruled_at:%Y-%m-%d %H:%M:%S} UTC" if request.ruled_by and request.ruled_at else ""
         return f"already decided{who}: {request.state}"
     if not trusted:
         return "not proved who is speaking: this installation believes signed rulings only"
-    if ruling.digest is not None and not request.digest.startswith(ruling.digest):
+    if ruling.digest is not None and (len(ruling.digest) < DIGEST_SEEN or not request.digest.startswith(ruling.digest)):
         return f"the action is not the one that was seen: its digest begins {request.digest[:12]}"
     if ruling.verdict == "reject" and not ruling.reason.strip():
         return "a rejection needs a reason"
@@ -193,8 +207,8 @@ async def climb(tx: Tx, request: Request, rung: Rung) -> bool:
     if request.ended:
         return True
     event = {"remind": "reminded", "escalate": "escalated", "end": "expired"}[rung.kind]
-    if rung.kind == "end":
-        await tx.execute(END, tx.tenant, request.id, "expired")
+    if rung.kind == "end" and not await tx.execute(END, tx.tenant, request.id, "expired"):
+        return True  # A person ruled since the request was read, and that stands.
     body = {"event": event, "request": request.id, "tool": request.tool, "groups": request.groups}
     await records.append(tx, f"{request.id}/{rung.at}/{event}", "ruling", request.lineage, request.step, body)
     return rung.kind == "end"
@@ -205,7 +219,7 @@ async def cancel_open(tx: Tx, lineage: str) -> Sequence[str]:
     return [row["id"] for row in await tx.fetch(CANCEL, tx.tenant, lineage)]
 
 
-async def waiting(tx: Tx) -> tuple[int, datetime | None]:
-    """Return how many requests wait, and since when the oldest does."""
+async def waiting(tx: Tx) -> tuple[int, float]:
+    """Return how many requests wait, and the age of the oldest in seconds."""
     row = await tx.row(WAITING, tx.tenant)
-    return (row["count"], row["oldest"]) if row else (0, None)
+    return (row["count"], row["oldest"]) if row else (0, 0.0)

@@ -76,7 +76,7 @@ SELECT $1, $2, $3, $4 + position, step, tool, arguments, string_to_array(needs, 
        WITH ORDINALITY AS given (step, tool, arguments, needs, why, approval, position)
 ON CONFLICT (tenant, lineage, step) DO NOTHING
 """
-COST = "SELECT coalesce(sum(cost), 0) FROM journal WHERE tenant = $1 AND lineage = $2 AND step = $3"
+COST = "SELECT coalesce(sum(cost), 0)::bigint FROM journal WHERE tenant = $1 AND lineage = $2 AND step = $3"
 
 
 @dataclass(frozen=True, slots=True)

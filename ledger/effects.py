@@ -13,7 +13,8 @@ CLAIM = """
 INSERT INTO effect (tenant, key, lineage, step, n, tool, tool_version, guarantee, digest, arguments, state, deadline, undoes)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'claimed', $11, $12)
 ON CONFLICT (tenant, key) DO UPDATE
-   SET deadline = excluded.deadline, attempts = effect.attempts + 1, state = 'claimed', tool_version = excluded.tool_version
+   SET deadline = excluded.deadline, attempts = effect.attempts + 1, state = 'claimed', tool_version = excluded.tool_version,
+       ended_at = NULL
  WHERE effect.digest = excluded.digest AND effect.state IN ('claimed', 'unknown') AND effect.deadline <= now()
 RETURNING attempts
 """
@@ -22,7 +23,9 @@ RECORD = """
 UPDATE effect SET state = $4, output = $5, detail = $6, ended_at = now()
  WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'
 """
-RELEASE = "UPDATE effect SET deadline = now(), detail = $4 WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'"
+RELEASE = """
+UPDATE effect SET deadline = now(), ended_at = now(), detail = $4 WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'
+"""
 RESOLVE = """
 UPDATE effect SET state = $3, output = $4, detail = $5, ended_at = now() WHERE tenant = $1 AND key = $2 AND state IN ('claimed', 'unknown')
 """
@@ -63,6 +66,11 @@ class Effect:
     def from_row(cls, row: Any) -> Self:
         """Map one row."""
         return cls(**{name: row[name] for name in cls.__slots__})
+
+    @property
+    def released(self) -> bool:
+        """Whether its last attempt surely did nothing."""
+        return self.state == "claimed" and self.ended_at is not None
 
 
 @dataclass(frozen=True, slots=True)

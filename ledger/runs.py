@@ -18,6 +18,7 @@ LATEST = "SELECT * FROM run WHERE tenant = $1 AND ($2::text IS NULL OR status = 
 CLOSE = """
 UPDATE run SET status = $3, summary = $4, ended_at = now() WHERE tenant = $1 AND lineage = $2 AND status = 'running'
 """
+COUNTS = "SELECT status, count(*) AS count FROM run WHERE tenant = $1 GROUP BY status"
 SPENT = "SELECT limit_micros, reserved, spent FROM budget WHERE tenant = $1 AND scope = $2"
 
 
@@ -81,3 +82,8 @@ async def spending(tx: Tx, lineage: str) -> tuple[int, int, int]:
     """Return a run's budget in micro-dollars: limit, reserved, spent."""
     row = await tx.row(SPENT, tx.tenant, scope(lineage))
     return (row["limit_micros"], row["reserved"], row["spent"]) if row else (0, 0, 0)
+
+
+async def counts(tx: Tx) -> dict[str, int]:
+    """Return how many runs have each status."""
+    return {row["status"]: row["count"] for row in await tx.fetch(COUNTS, tx.tenant)}

@@ -13,7 +13,8 @@ OUTPUTS = """
 SELECT step, output FROM plan_step WHERE tenant = $1 AND lineage = $2 AND step = ANY($3) AND status = 'done'
 """
 END = """
-UPDATE plan_step SET status = $4, detail = $5, output = $6, ended_at = now() WHERE tenant = $1 AND lineage = $2 AND step = $3
+UPDATE plan_step SET status = $4, detail = $5, output = $6, ended_at = now()
+ WHERE tenant = $1 AND lineage = $2 AND step = $3 AND ended_at IS NULL
 """
 MARK = "UPDATE plan_step SET status = $4, detail = $5 WHERE tenant = $1 AND lineage = $2 AND step = $3 AND ended_at IS NULL"
 REWRITE = "UPDATE plan_step SET arguments = $4 WHERE tenant = $1 AND lineage = $2 AND step = $3 AND ended_at IS NULL"

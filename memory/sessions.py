@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from database import Tx
+from database import Tx, kept
 
 LATEST = """
 SELECT seq, role, origin, body FROM turn
@@ -40,6 +40,6 @@ async def append(tx: Tx, session: str, after: int, turns: Sequence[Turn]) -> int
 
     The caller holds the decision's fence, so nobody else appends to this session; a repeated append changes nothing.
     """
-    roles, origins, bodies = ([getattr(turn, name) for turn in turns] for name in ("role", "origin", "body"))
+    roles, origins, bodies = ([kept(getattr(turn, name)) for turn in turns] for name in ("role", "origin", "body"))
     await tx.execute(APPEND, tx.tenant, session, after, roles, origins, bodies)
     return after + len(turns)

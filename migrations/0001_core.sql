@@ -151,7 +151,7 @@ CREATE TABLE approval (
     bundle text NOT NULL,
     arguments jsonb NOT NULL,
     schema jsonb NOT NULL,
-    question text NOT NULL DEFAULT 'run' CHECK (question IN ('run', 'again')),
+    question text NOT NULL DEFAULT 'run' CHECK (question IN ('run', 'again', 'late')),
     reason text NOT NULL,
     groups text[] NOT NULL,
     unsigned boolean NOT NULL DEFAULT false,

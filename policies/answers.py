@@ -12,6 +12,7 @@ from contracts.plans import Plan
 from policies.automation import Agent
 
 MAX_ANSWER = 200_000
+FORM = '{"steps": [{"tool": "<one of the tools>", "arguments": {}, "why": "<one sentence>"}]}'
 
 
 class Asked(Strict):
@@ -39,7 +40,10 @@ def answer_schema(agent: Agent, shapes: Mapping[str, Shape], choices: Mapping[st
     """Return the JSON schema that constrains the model's answer.
 
     choices: argument name -> the only values it may take, whatever the tool.
+    Raises: BadInput where there is nothing to choose from: no grammar can be made of that.
     """
+    if empty := [name for name, values in choices.items() if not values]:
+        raise BadInput(f"there is nothing to choose from for {', '.join(empty)}: look at the look-ups' results and `choices`")
     steps = [_step_schema(shapes[name], choices, terse=agent.terse) for name in agent.tools]
     plan: dict[str, Any] = {"steps": {"type": "array", "minItems": 1, "maxItems": agent.max_steps, "items": _one_of(steps)}}
     if not agent.terse:
@@ -81,16 +85,20 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """Put pydantic's definitions where they are used: grammars of small servers do not follow references."""
     definitions = schema.get("$defs", {})
 
-    def walk(node: Any) -> Any:
-        if isinstance(node, dict):
-            if isinstance(reference := node.get("$ref"), str):
-                return walk(definitions[reference.rsplit("/", 1)[-1]])
-            return {key: walk(value) for key, value in node.items() if key not in ("$defs", "title", "default")}
-        return [walk(item) for item in node] if isinstance(node, list) else node
+    def walk(node: Any, within: tuple[str, ...] = (), *, names: bool = False) -> Any:
+        if isinstance(node, list):
+            return [walk(item, within) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if not names and isinstance(reference := node.get("$ref"), str):
+            name = reference.rsplit("/", 1)[-1]
+            # A type within itself has no end to inline: below its first use anything may stand.
+            return {} if name in within else walk(definitions[name], (*within, name))
+        # Below `properties` the keys are an author's names, and one of them may well be `title`.
+        kept = node if names else {key: value for key, value in node.items() if key not in ("$defs", "title", "default")}
+        return {key: walk(value, within, names=not names and key == "properties") for key, value in kept.items()}
 
-    return {**walk({key: value for key, value in schema.items() if key != "properties"})} | (
-        {"properties": {name: walk(value) for name, value in schema["properties"].items()}} if "properties" in schema else {}
-    )
+    return walk(schema)
 
 
 def parse(text: str) -> Answer:
@@ -100,17 +108,22 @@ def parse(text: str) -> Answer:
     # Models wrap JSON in prose and fences; the outermost object is what was meant.
     start, end = text.find("{"), text.rfind("}")
     try:
-        value = json.loads(text[start : end + 1]) if start >= 0 else None
+        # An answer that was cut off has no end; what there is of it says where.
+        value = json.loads(text[start : end + 1 if end > start else None]) if start >= 0 else None
         if not isinstance(value, dict):
-            raise BadInput("answer with one JSON object and nothing else")
+            raise BadInput(f"answer with one JSON object and nothing else: {FORM}")
+        if not {"steps", "look_ups"} & set(value):
+            raise BadInput(f"the answer has neither steps nor look-ups; write {FORM}")
         if isinstance(steps := value.get("steps"), list):
             value["steps"] = [_with_id(step, position) for position, step in enumerate(steps, 1)]
         answer = Answer.model_validate(value)
     except json.JSONDecodeError as error:
-        raise BadInput(f"the answer is not JSON: {error.msg} at character {error.pos}") from None
+        raise BadInput(f"the answer is not JSON: {error.msg} at character {start + error.pos}; write {FORM}") from None
     except ValidationError as error:
         said = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)[:5])
-        raise BadInput(f"the answer has the wrong form: {said}") from None
+        raise BadInput(f"the answer has the wrong form: {said}; write {FORM}") from None
+    except (ValueError, RecursionError):
+        raise BadInput(f"the answer has a number too long, or is nested too deeply, to be read; write {FORM}") from None
     if answer.look_ups and answer.steps:
         raise BadInput("ask for look-ups or give steps, not both in one answer")
     return answer

@@ -3,10 +3,11 @@
 from datetime import timedelta
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from contracts.message import Strict
 from contracts.plans import PlanStep
+from policies.references import argument_names, references
 
 Pattern = Literal["orchestrator"]
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,79}$"
@@ -64,7 +65,7 @@ class Agent(Strict):
 class RecipeStep(Strict):
     """One step of a recipe; ids and needs are local to it and get the planned step's id as a prefix."""
 
-    id: str
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,19}$")
     tool: str
     arguments: dict[str, Any] = {}
     """A value ``{"$argument": "name"}`` is the recipe's argument, ``{"$output": "step/path"}`` an earlier step's output."""
@@ -79,6 +80,20 @@ class Recipe(Strict):
     parameters: dict[str, Any]
     """JSON schema of its arguments."""
     steps: tuple[RecipeStep, ...] = Field(min_length=1, max_length=40)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        before: list[str] = []
+        given = sorted(self.parameters.get("properties", {}))
+        for step in self.steps:
+            if step.id in before:
+                raise ValueError(f"two steps have the id {step.id!r}")
+            if unknown := sorted({*step.needs, *references(step.arguments)} - set(before)):
+                raise ValueError(f"step {step.id} needs {unknown}, which are not steps before it; there are {before}")
+            if unknown := sorted(set(argument_names(step.arguments)) - set(given)):
+                raise ValueError(f"step {step.id} uses the arguments {unknown}, which are not among its parameters {given}")
+            before.append(step.id)
+        return self
 
 
 class Rule(Strict):
@@ -148,17 +163,21 @@ class Automation(Strict):
     settings: dict[str, Any] = {}
     """Values for the automation's own templates and tools."""
 
-    @model_validator(mode="after")
-    def _names_exist(self) -> Self:
-        if self.planner not in self.agents:
-            raise ValueError(f"planner {self.planner!r} is not one of the agents {sorted(self.agents)}")
-        for name, agent in self.agents.items():
-            if agent.route not in self.models:
-                raise ValueError(f"agents.{name}.route {agent.route!r} is not one of the models {sorted(self.models)}")
-        ids = [rule.id for rule in self.rules]
+    @field_validator("planner")
+    @classmethod
+    def _is_an_agent(cls, planner: str, info: ValidationInfo) -> str:
+        # Where the agents themselves are wrong, that is what is said.
+        if planner not in (agents := info.data.get("agents", {planner: None})):
+            raise ValueError(f"{planner!r} is not one of the agents {sorted(agents)}")
+        return planner
+
+    @field_validator("rules")
+    @classmethod
+    def _have_own_ids(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        ids = [rule.id for rule in rules]
         if twice := sorted({id for id in ids if ids.count(id) > 1}):
             raise ValueError(f"rules share the ids {twice}")
-        return self
+        return rules
 
 
 __all__ = ["Agent", "Approvals", "Automation", "LookUp", "PlanStep", "Price", "Recipe", "Route", "Rule"]

@@ -13,11 +13,12 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from contracts.errors import BadConfiguration, BadInput
+from contracts.message import unkept
 from database import Database, Tx
 from policies.automation import Automation
-from policies.prompts import check_template
+from policies.prompts import check_template, template_problem
 from policies.rules import Rules
-from policies.yaml_files import YamlFile
+from policies.yaml_files import YamlFile, read_text
 
 INSERT = """
 INSERT INTO bundle (tenant, hash, automation, body, created_by, parent) VALUES ($1, $2, $3, $4, $5, $6)
@@ -48,8 +49,8 @@ class Bundle:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON. Source: RFC 8785."""
-        return hashlib.sha256(rfc8785.dumps(self.body)).hexdigest()
+        """SHA-256 of the canonical JSON, the automation's name with it: a copied folder is another bundle. Source: RFC 8785."""
+        return hashlib.sha256(rfc8785.dumps({**self.body, "name": self.automation})).hexdigest()
 
     @cached_property
     def settings(self) -> Automation:
@@ -79,11 +80,16 @@ def load(folder: Path, tools: Mapping[str, bool]) -> Bundle:
     main, rules = YamlFile(folder / "automation.yaml"), YamlFile(folder / "rules.yaml")
     if set(rules.value) != {"rules"}:
         raise BadConfiguration(f"{rules.path}:1: `rules:` with a list of rules is all that stands here")
-    parsed = main.read(Automation, {**main.value, "rules": []})
+    if "rules" in main.value:
+        raise BadConfiguration(f"{main.path}:{main.line(['rules'])}: rules stand in {rules.path.name}")
+    for file in (main, rules):
+        _check_values(file)
+    main.read(Automation, {**main.value, "rules": []})
     parsed = rules.read(Automation, {**main.value, "rules": rules.value["rules"]})
     prompts = {agent.prompt: _prompt(folder, agent.prompt, main, name) for name, agent in parsed.agents.items()}
-    _check_tools(parsed, tools, main)
+    _check_names(parsed, tools, main, rules)
     _check_schemas(parsed, main)
+    _check_context(parsed, main)
     try:
         Rules(parsed.rules)
     except BadInput as error:
@@ -97,24 +103,56 @@ def _prompt(folder: Path, name: str, main: YamlFile, agent: str) -> str:
     line = main.line(["agents", agent, "prompt"])
     if not path.is_relative_to(folder.resolve()) or not path.is_file():
         raise BadConfiguration(f"{main.path}:{line}: prompt {name!r} is not a file of this folder")
-    text = path.read_text()
+    text = read_text(path)
     check_template(text, path)
     return text
 
 
-def _check_tools(parsed: Automation, tools: Mapping[str, bool], main: YamlFile) -> None:
-    known = {*tools, *parsed.recipes}
-    wanted = [(["agents", name, "tools"], tool, known) for name, agent in parsed.agents.items() for tool in agent.tools]
-    reads = {name for name, only_reads in tools.items() if only_reads}
-    wanted += [(["agents", name, "look_ups"], tool, reads) for name, agent in parsed.agents.items() for tool in agent.look_ups]
-    wanted += [(["agents", name, "context", i], up.tool, reads) for name, a in parsed.agents.items() for i, up in enumerate(a.context)]
-    wanted += [(["recipes", name, "steps"], step.tool, set(tools)) for name, recipe in parsed.recipes.items() for step in recipe.steps]
-    for where, tool, allowed in wanted:
-        if tool not in allowed:
-            what = "a tool that only reads" if allowed is reads else "a tool or recipe of this automation"
-            raise BadConfiguration(f"{main.path}:{main.line(where)}: {tool!r} is not {what}; there are {', '.join(sorted(allowed))}")
+def _check_values(file: YamlFile) -> None:
+    # Found here, by line, and not when the bundle is hashed and stored.
+    if found := unkept(file.value):
+        where, why = found
+        raise BadConfiguration(f"{file.path}:{file.line(where)}: {'.'.join(map(str, where))}: {why}")
+
+
+def _check_names(parsed: Automation, tools: Mapping[str, bool], main: YamlFile, rules: YamlFile) -> None:
+    own, reads = (set(tools), "a tool of this automation"), ({name for name, only in tools.items() if only}, "a tool that only reads")
+    known, models = ({*tools, *parsed.recipes}, "a tool or recipe of this automation"), (set(parsed.models), "one of the models")
+    for name, agent in parsed.agents.items():
+        at = ["agents", name]
+        _check_name(main, [*at, "route"], agent.route, models)
+        for i, tool in enumerate(agent.tools):
+            _check_name(main, [*at, "tools", i], tool, known)
+        for i, tool in enumerate(agent.look_ups):
+            _check_name(main, [*at, "look_ups", i], tool, reads)
+        for i, look_up in enumerate(agent.context):
+            _check_name(main, [*at, "context", i, "tool"], look_up.tool, reads)
+        for argument, source in agent.choices.items():
+            results = ({look_up.id for look_up in agent.context}, "the id of a look-up in `context`")
+            _check_name(main, [*at, "choices", argument], source.split(".")[0].removesuffix("[]"), results)
+    for name, recipe in parsed.recipes.items():
+        for i, step in enumerate(recipe.steps):
+            _check_name(main, ["recipes", name, "steps", i, "tool"], step.tool, own)
+    for i, rule in enumerate(parsed.rules):
+        for j, tool in enumerate(rule.irreversible):
+            _check_name(rules, ["rules", i, "irreversible", j], tool, own)
     if both := set(tools) & set(parsed.recipes):
-        raise BadConfiguration(f"{main.path}:{main.line(['recipes'])}: {sorted(both)} are names of tools and of recipes")
+        raise BadConfiguration(f"{main.path}:{main.line(['recipes', min(both)])}: {sorted(both)} are names of tools and of recipes")
+
+
+def _check_name(file: YamlFile, where: list[str | int], name: str, known: tuple[set[str], str]) -> None:
+    names, what = known
+    if name not in names:
+        raise BadConfiguration(f"{file.path}:{file.line(where)}: {name!r} is not {what}; there are {', '.join(sorted(names)) or 'none'}")
+
+
+def _check_context(parsed: Automation, main: YamlFile) -> None:
+    for name, agent in parsed.agents.items():
+        for i, look_up in enumerate(agent.context):
+            for argument, value in look_up.arguments.items():
+                if isinstance(value, str) and (problem := template_problem(value)):
+                    where = main.line(["agents", name, "context", i, "arguments", argument])
+                    raise BadConfiguration(f"{main.path}:{where}: {argument}: {problem[1]}")
 
 
 def _check_schemas(parsed: Automation, main: YamlFile) -> None:

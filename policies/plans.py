@@ -6,10 +6,12 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from contracts.errors import BadInput
-from contracts.plans import Plan, PlanStep
+from contracts.plans import MAX_STEPS, Plan, PlanStep
 from policies.answers import Shape
 from policies.automation import Agent, Automation, Recipe
 from policies.references import filled, is_reference, references, renamed
+
+MAX_ID = 40  # of a step, as contracts.plans.STEP_ID has it
 
 
 class PlanCheck:
@@ -26,9 +28,8 @@ class PlanCheck:
 
         Raises: BadInput naming every step that is wrong and what would be right.
         """
-        problems = list(self._problems(plan))
-        if problems:
-            raise BadInput("; ".join(problems[:8]))
+        _refuse(self._problems(plan))
+        _refuse(self._misnamed(plan, prefix))
         expanded: list[PlanStep] = []
         last: dict[str, str] = {}
         for step in plan.steps:
@@ -54,21 +55,35 @@ class PlanCheck:
                 yield f"step {step.id} needs {need!r}, which is no step of this plan"
             yield from (f"step {step.id}: {problem}" for problem in argument_problems(step.arguments, self._shapes[step.tool].parameters))
 
+    def _misnamed(self, plan: Plan, prefix: str) -> Iterator[str]:
+        """Check the ids that the run will know: the plan's, its recipes' parts too, each with the prefix."""
+        ids = [f"{prefix}{id}" for step in plan.steps for id in self._ids(step)]
+        if len(ids) > MAX_STEPS:
+            yield f"the plan comes to {len(ids)} steps; {MAX_STEPS} is the most: plan less and say `done` false"
+        yield from (f"{id!r} has {len(id)} characters; {MAX_ID} is the most: give the step a shorter id" for id in ids if len(id) > MAX_ID)
+        for twice in sorted({id for id in ids if ids.count(id) > 1} | self._earlier & set(ids)):
+            yield f"{twice!r} is already a step of this run: give the step another id"
+
+    def _ids(self, step: PlanStep) -> list[str]:
+        recipe = self._automation.recipes.get(step.tool)
+        return [f"{step.id}.{part.id}" for part in recipe.steps] if recipe else [step.id]
+
     def _expand(self, step: PlanStep) -> list[PlanStep]:
         recipe: Recipe | None = self._automation.recipes.get(step.tool)
         if recipe is None:
             return [step]
+        names = {part.id: f"{step.id}.{part.id}" for part in recipe.steps}
         parts: list[PlanStep] = []
         for part in recipe.steps:
-            local = filled(part.arguments, step.arguments)
-            needs = [f"{step.id}.{need}" for need in (*part.needs, *references(local))]
+            needs = [names[need] for need in (*part.needs, *references(part.arguments))]
             # The first step of a recipe waits for whatever the planned step waits for.
             needs += [need for need in (*step.needs, *references(step.arguments)) if not part.needs]
             parts.append(
                 PlanStep(
-                    id=f"{step.id}.{part.id}",
+                    id=names[part.id],
                     tool=part.tool,
-                    arguments=renamed(local, {own.id: f"{step.id}.{own.id}" for own in recipe.steps}),
+                    # Renamed before they are filled: what the plan fills in refers to its own steps, even where a part has the same name.
+                    arguments=filled(renamed(part.arguments, names), step.arguments),
                     needs=tuple(dict.fromkeys(needs)),
                     why=step.why,
                     approval=step.approval or part.approval,
@@ -82,6 +97,11 @@ class PlanCheck:
         arguments = renamed(step.arguments, names)
         needs = [names.get(need, need) for need in step.needs] + references(arguments)
         return step.model_copy(update={"id": f"{prefix}{step.id}", "arguments": arguments, "needs": tuple(dict.fromkeys(needs))})
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    if found := list(problems):
+        raise BadInput("; ".join(found[:8]))
 
 
 def argument_problems(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from contracts.errors import BadConfiguration, BadInput
@@ -14,19 +14,28 @@ ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_bloc
 
 
 def check_template(text: str, path: Path) -> None:
-    """Raise BadConfiguration naming file and line where a template cannot be parsed."""
+    """Raise BadConfiguration naming file and line where a template cannot be compiled."""
+    if problem := template_problem(text):
+        line, message = problem
+        raise BadConfiguration(f"{path}:{line}: {message}")
+
+
+def template_problem(text: str) -> tuple[int, str] | None:
+    """Return the line of a template that is wrong and why, or None."""
     try:
-        ENVIRONMENT.parse(text)
+        ENVIRONMENT.compile(text)
     except TemplateSyntaxError as error:
-        raise BadConfiguration(f"{path}:{error.lineno}: {error.message}") from None
+        return error.lineno, error.message or "it is not a template"
+    return None
 
 
 def render(text: str, values: Mapping[str, Any]) -> str:
     """Render a template. Raises: BadInput naming the value that is missing."""
     try:
         return _template(text).render(values)
-    except TemplateError as error:
-        raise BadInput(f"the template cannot be rendered: {error.message or type(error).__name__}") from None
+    except Exception as error:
+        # A template's expressions can raise whatever Python can: `{{ 1 / 0 }}` is no TemplateError.
+        raise BadInput(f"the template cannot be rendered: {error or type(error).__name__}") from None
 
 
 def render_arguments(arguments: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

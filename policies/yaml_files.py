@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from contracts.errors import BadConfiguration
 
 MAX_BYTES = 1_000_000
+MAX_PARTS = 100_000
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -20,24 +21,26 @@ class YamlFile:
         """Raises: BadConfiguration with file, line and what is wrong."""
         self.path = path
         try:
-            text = path.read_text()
+            text = read_text(path)
         except FileNotFoundError:
             raise BadConfiguration(f"{path} is missing") from None
-        except UnicodeDecodeError as error:
-            raise BadConfiguration(f"{path} is not UTF-8 text: byte {error.start}") from None
-        if len(text) > MAX_BYTES:
-            raise BadConfiguration(f"{path} has {len(text)} characters; {MAX_BYTES} is the most")
         try:
             self._node = yaml.compose(text, Loader=yaml.SafeLoader)
             self.value: Any = yaml.safe_load(text)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise BadConfiguration(f"{path}:{line}: {error.problem or error} {error.context or ''}".rstrip()) from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise BadConfiguration(f"{path}:{line}: the character {error.character!r} cannot stand here") from None
+        except RecursionError:
+            raise BadConfiguration(f"{path}:1: it is nested too deeply") from None
         except (yaml.YAMLError, ValueError) as error:
-            raise BadConfiguration(f"{path}: {error}") from None
+            raise BadConfiguration(f"{path}:1: {error}") from None
         if not isinstance(self.value, dict):
             raise BadConfiguration(f"{path}:1: a mapping of names to values is expected here")
-        self._refuse_twice(self._node)
+        self._parts = 0
+        self._check(self._node, ())
 
     def line(self, location: Sequence[str | int]) -> int:
         """Return the line of a part, or of the nearest part around it that stands in the file."""
@@ -61,18 +64,42 @@ class YamlFile:
         message = item["msg"].removeprefix("Value error, ")
         return f"{self.path}:{self.line(item['loc'])}: {where}: {message[0].lower()}{message[1:]}"
 
-    def _refuse_twice(self, node: Any) -> None:
-        # YAML's own loader silently keeps the last of two equal keys.
+    def _check(self, node: Any, around: tuple[Any, ...]) -> None:
+        # YAML's own loader silently keeps the last of two equal keys, and lets aliases make much, or something endless, out of little.
+        self._parts += 1
+        if node in around or self._parts > MAX_PARTS:
+            raise BadConfiguration(f"{self.path}:{node.start_mark.line + 1}: its aliases make more than {MAX_PARTS} values of this file")
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:
                 if key.value in seen:
                     raise BadConfiguration(f"{self.path}:{key.start_mark.line + 1}: {key.value!r} stands here twice")
                 seen.add(key.value)
-                self._refuse_twice(value)
+                self._check(value, (*around, node))
         elif isinstance(node, yaml.SequenceNode):
             for value in node.value:
-                self._refuse_twice(value)
+                self._check(value, (*around, node))
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, every byte of it. Raises: FileNotFoundError; BadConfiguration naming file and line."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BadConfiguration(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise BadConfiguration(f"{path} has {len(data)} bytes; {MAX_BYTES} is the most")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadConfiguration(f"{path}:{line}: this is not UTF-8 text") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise BadConfiguration(f"{path}:{line}: a NUL character cannot stand here")
+    return text
 
 
 def _child(node: Any, part: str | int) -> tuple[int, Any] | None:

@@ -21,7 +21,7 @@ class MemoryDocuments:
         before = self.kept.get((kind, id))
         if before and before.written_by == writer:
             return before
-        if before and version is not None and before.version != version:
+        if version is not None and version != (before.version if before else 0):
             raise ToolFailed(f"{kind} {id} has changed meanwhile")
         self.kept[kind, id] = Document(kind, id, before.version + 1 if before else 1, body, writer)
         return self.kept[kind, id]

@@ -1,11 +1,12 @@
 """What a tool declares before it may be registered: its shape, its guarantee and its way back."""
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import BaseModel
 
@@ -14,6 +15,7 @@ from tools.documents import Documents
 
 Effect = Literal["read", "write", "egress"]
 Guarantee = Literal["pure", "idempotent", "guarded"]
+NAME = r"[a-z0-9][a-z0-9_.-]{0,79}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,19 @@ class Tool:
     def problems(self) -> list[str]:
         """Say what is missing or contradicts itself in the declaration; empty where all is well."""
         rules = (
+            (not re.fullmatch(NAME, self.name), f"its name is not 1 to 80 of a-z, 0-9, `_`, `.` and `-`: {self.name!r}"),
+            (self.effect not in get_args(Effect), f"`effect` is one of {', '.join(get_args(Effect))}"),
+            (self.guarantee not in get_args(Guarantee), f"`guarantee` is one of {', '.join(get_args(Guarantee))}"),
             (self.effect == "read" and self.guarantee != "pure", "a tool of effect `read` is `pure`"),
             (self.effect != "read" and self.guarantee == "pure", "a tool that writes is `idempotent` or `guarded`, not `pure`"),
             (self.guarantee == "idempotent" and self.key_ttl is None, "an `idempotent` tool names its `key_ttl`"),
             (self.guarantee != "idempotent" and self.key_ttl is not None, "only an `idempotent` tool has a `key_ttl`"),
-            (self.guarantee != "guarded" and self.lookup is not None and self.guarantee == "pure", "a `pure` tool needs no `lookup`"),
+            (self.key_ttl is not None and self.key_ttl <= timedelta(0), "`key_ttl` is more than 0"),
+            (self.guarantee == "pure" and self.lookup is not None, "a `pure` tool needs no `lookup`"),
+            (
+                self.effect == "read" and (self.compensate_with is not None or self.irreversible),
+                "a tool of effect `read` has nothing to undo",
+            ),
             (
                 self.effect != "read" and self.compensate_with is None and not self.irreversible,
                 "a tool that writes names `compensate_with` or says `irreversible=True`",
@@ -119,7 +129,11 @@ def tool(name: str, *, effect: Effect, guarantee: Guarantee, **declared: Any) ->
         hints = get_type_hints(call)
         parameters = list(inspect.signature(call).parameters)
         models = [hints.get(parameters[0] if parameters else ""), hints.get("return")]
-        if len(parameters) != 2 or not all(isinstance(model, type) and issubclass(model, BaseModel) for model in models):
+        if (
+            not inspect.iscoroutinefunction(call)
+            or len(parameters) != 2
+            or not all(isinstance(model, type) and issubclass(model, BaseModel) for model in models)
+        ):
             raise BadInput(f"tool {name}: write `async def {call.__name__}(arguments: Model, context: ToolContext) -> Model`")
         made = Tool(
             name=name,

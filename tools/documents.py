@@ -10,7 +10,9 @@ GET = "SELECT kind, id, version, body, written_by FROM document WHERE tenant = $
 LIST = "SELECT kind, id, version, body, written_by FROM document WHERE tenant = $1 AND automation = $2 AND kind = $3 ORDER BY id"
 # A retried write (same writer) changes nothing and answers with the row as it is: the first answer stands.
 PUT = """
-INSERT INTO document (tenant, automation, kind, id, body, written_by) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO document (tenant, automation, kind, id, body, written_by)
+SELECT $1, $2, $3, $4, $5, $6
+ WHERE coalesce($7, 0) = 0 OR EXISTS (SELECT FROM document WHERE tenant = $1 AND automation = $2 AND kind = $3 AND id = $4)
 ON CONFLICT (tenant, automation, kind, id) DO UPDATE
    SET body = excluded.body, version = document.version + 1, written_by = excluded.written_by, at = now()
  WHERE document.written_by <> excluded.written_by AND ($7::bigint IS NULL OR document.version = $7)
@@ -56,7 +58,7 @@ class Documents:
     async def put(self, kind: str, id: str, body: dict[str, Any], *, writer: str, version: int | None = None) -> Document:
         """Write a document; again with the same ``writer`` (the effect's key) it changes nothing.
 
-        version: write only over this version. Raises: ToolFailed where another has been written meanwhile.
+        version: write only over this version, 0 where there must be none yet. Raises: ToolFailed where another has been written meanwhile.
         """
         async with self._database.transaction(self._tenant) as tx:
             return await write(tx, self._automation, kind, id, body, writer=writer, version=version)

@@ -20,7 +20,7 @@ def load(path: Path) -> dict[str, Tool]:
     """
     try:
         source = path.read_bytes()
-        module = _module(path)
+        module = _module(path, source)
     except FileNotFoundError:
         raise BadConfiguration(f"{path} is missing: an automation's tools are declared there") from None
     except BadInput as error:
@@ -28,7 +28,7 @@ def load(path: Path) -> dict[str, Tool]:
     except Exception as error:
         raise BadConfiguration(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     version = hashlib.sha256(source).hexdigest()
-    found = [item.__perdure_tool__ for item in vars(module).values() if hasattr(item, "__perdure_tool__")]
+    found = [item.__perdure_tool__ for item in vars(module).values() if isinstance(getattr(item, "__perdure_tool__", None), Tool)]
     tools = {tool.name: replace(tool, version=version) for tool in found}
     if len(tools) < len(found):
         raise BadConfiguration(f"{path}: two tools share a name; names are {sorted(tool.name for tool in found)}")
@@ -76,7 +76,7 @@ class Registry:
         return tools[name]
 
 
-def _module(path: Path) -> ModuleType:
+def _module(path: Path, source: bytes) -> ModuleType:
     name = f"perdure_automation_{path.parent.name.replace('-', '_')}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -84,5 +84,10 @@ def _module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Type hints are looked up by the module's name, so it must be known while it runs.
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        # Not by the loader, whose cache goes by whole seconds: what runs is what the version names.
+        exec(compile(source, path, "exec"), module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module

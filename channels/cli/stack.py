@@ -1,25 +1,22 @@
 """The commands that bring the one-machine stack up and down, and say how it is."""
 
-import asyncio
 import dataclasses
 import json
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from contracts.errors import StackError
+from channels.cli.link import Json, run
 from devstack import stack
 from devstack.doctor import Check, doctor
 from devstack.progress import Progress as Say
 from settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="Print data instead of a table.")]
-Result = TypeVar("Result")
 STATES = {"running": "green", "supplied": "cyan", "stopped": "dim", "not answering": "red"}
 
 
@@ -57,15 +54,6 @@ def diagnose(as_json: Json = False) -> None:
     show(found, checks(found), as_json=as_json)
     if not all(check.ok for check in found):
         raise typer.Exit(1)
-
-
-def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run to the end; a StackError is one red line for each part and exit code 2, never a trace."""
-    try:
-        return asyncio.run(work)
-    except StackError as error:
-        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(2) from None
 
 
 @contextmanager

@@ -1,0 +1,287 @@
+"""What must hold before an action runs: arguments, rules, a person's word, its slot, its budget and its claim.
+
+Everything here happens in one transaction and answers with an end of the step, a wait, or a claim that is held.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from activities.calls import deadline, parsed
+from activities.services import Services, digest, facts
+from contracts.approvals import Rung
+from contracts.effects import ActResult, Status
+from contracts.errors import BadInput, PermanentError, ToolRetry, TransientError
+from database import Tx
+from ledger import approvals, effects, records, steps
+from ledger.approvals import Request
+from ledger.effects import Claim, Effect
+from ledger.views import ActionView
+from policies.bundles import Bundle
+from policies.references import resolve
+from policies.rules import Judgement
+from tools.contract import Due, Tool
+
+KEPT_AFTER_SLOT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step as it would run now. ``digest`` binds all of it; ``claim`` is what its effect's row would say."""
+
+    view: ActionView
+    tool: Tool
+    arguments: dict[str, Any]
+    parsed: Any
+    digest: str
+    claim: Claim
+    judgement: Judgement
+    because: dict[str, Any]
+    """Rules, outcome and approver, as the effect's record will name them."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it needs an effect's row."""
+        return self.tool.effect != "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """An effect whose end nobody saw, and which must be looked up before anything else."""
+
+    action: Action
+
+
+class Admission:
+    """Judges the actions of one run's bundle."""
+
+    def __init__(self, services: Services, bundle: Bundle) -> None:
+        self._services = services
+        self.bundle = bundle
+
+    def tool(self, view: ActionView) -> Tool:
+        """Return the step's tool. Raises: ToolFailed where the automation has none of that name."""
+        return self._services.registry.tool(self.bundle.automation, view.step.tool)
+
+    def action(self, tenant: str, view: ActionView) -> Action:
+        """Return the step as it would run now. Raises: BadInput or ToolRetry where its arguments cannot run."""
+        tool = self.tool(view)
+        arguments = resolve(view.step.arguments, view.outputs)
+        typed = parsed(tool, arguments)
+        judgement = self.bundle.rules.judge(
+            facts(
+                tool,
+                arguments,
+                tenant=tenant,
+                automation=view.automation,
+                input=view.input,
+                taint=view.taint,
+                left=view.left,
+            ),
+            asked=view.step.approval,
+        )
+        step, n = view.step.step, view.step.n
+        bound = {"tool": tool.name, "version": tool.version, "arguments": arguments, "tenant": tenant, "run": view.lineage, "step": step}
+        claim = Claim(
+            key=effects.key(view.lineage, step, n),
+            lineage=view.lineage,
+            step=step,
+            n=n,
+            tool=tool.name,
+            tool_version=tool.version,
+            guarantee=tool.guarantee,
+            digest=digest(arguments),
+            arguments=arguments,
+            deadline=deadline(tool),
+        )
+        return Action(view, tool, arguments, typed, digest(bound), claim, judgement, judgement.as_json())
+
+    async def admit(self, tx: Tx, view: ActionView, due: Due | None) -> ActResult | Action | Uncertain:
+        """Let a step run, or say what it waits for or how it ended. Raises: TransientError where another attempt may be at work."""
+        if view.step.ended_at is not None:
+            return ActResult(status=_status(view.step.status), detail=view.step.detail)
+        if view.run_status != "running":
+            return await self.end(tx, view, "skipped", f"the run is {view.run_status}")
+        try:
+            action = self.action(tx.tenant, view)
+        except (BadInput, ToolRetry) as error:
+            return await self.end(tx, view, "failed", str(error))
+        if view.effect is not None:
+            return await self._again(tx, action, view.effect)
+        if action.judgement.outcome == "deny":
+            return await self.end(tx, view, "denied", action.judgement.because, because=action.because)
+        if due is not None and due.missed == "skip" and _late(due):
+            return await self.end(tx, view, "skipped", f"its slot was {due.at:%Y-%m-%d %H:%M:%S} UTC and nobody was there")
+        if question := await self._question(tx, action, due):
+            action = await self._approved(tx, action, due, *question)
+            if isinstance(action, ActResult):
+                return action
+        if due is not None and due.at > datetime.now(UTC):
+            await steps.mark(tx, view.lineage, view.step.step, "waiting", f"for its slot at {due.at:%Y-%m-%d %H:%M:%S} UTC")
+            return ActResult(status="wait", at=int(due.at.timestamp() * 1000))
+        return await self._claimed(tx, action)
+
+    async def end(
+        self, tx: Tx, view: ActionView, status: Status, detail: str, *, output: Any = None, because: dict[str, Any] | None = None
+    ) -> ActResult:
+        """End a step that does not run (any more), with a record of why."""
+        lineage, step = view.lineage, view.step.step
+        await steps.end(tx, lineage, step, status, detail, output)
+        body = {"event": status, "tool": view.step.tool, "detail": detail[:2000], **(because or {})}
+        await records.append(tx, f"{lineage}/{step}/{view.step.n}/{status}", "effect", lineage, step, body)
+        return ActResult(status=status, detail=detail[:200])
+
+    async def _claimed(self, tx: Tx, action: Action) -> Action:
+        """Claim the effect's row, with its approval used up and its price booked. Raises: TransientError where another was faster."""
+        if not action.writes:
+            return action
+        request = action.view.request
+        key, used = action.claim.key, action.because.get("approval")
+        if request and used == request.id and not await approvals.consume(tx, request, key, action.digest, self.bundle.hash):
+            raise TransientError("the approval ran out at this moment; asking again", retry_after=0.1)
+        price = action.tool.cost_micros
+        if price and await effects.spend(tx, action.claim.lineage, price) is None:
+            raise PermanentError(f"{action.tool.name} costs {price} micro-dollars, more than this run's budget has left")
+        if await effects.claim(tx, action.claim) is None:
+            raise TransientError("another attempt holds this effect", retry_after=1.0)
+        return action
+
+    async def _question(self, tx: Tx, action: Action, due: Due | None) -> tuple[str, str] | None:
+        """Return what a person must be asked, and why; None where nobody must."""
+        if due is not None and due.missed == "ask" and _late(due):
+            return "late", f"its slot was {due.at:%Y-%m-%d %H:%M:%S} UTC: run it now?"
+        if action.judgement.outcome == "require_approval":
+            return "run", action.judgement.because
+        # The first plan has nothing before it that a re-plan could repeat.
+        repeats = action.writes and action.view.step.decision != "d1"
+        if repeats and (key := await effects.same(tx, action.claim.lineage, action.tool.name, action.claim.digest, action.claim.key)):
+            return "run", f"this run has done the same already ({key})"
+        return None
+
+    async def _approved(self, tx: Tx, action: Action, due: Due | None, question: str, reason: str) -> Any:
+        """Return the action with its approval, or how the step waits or ends without one."""
+        request = action.view.request
+        other = request is not None and question == "again" and request.n != action.claim.n
+        if request is None or other or request.question not in (question, "again"):
+            return await self._ask(tx, action, question, reason, due)
+        match request.state:
+            case "superseded":
+                return await self._edited(tx, action, request, due)
+            case "pending" if request.digest == action.digest:
+                return ActResult(status="needs_approval", gate=request.gate)
+            case "approved" | "consumed" if self._fits(action, request):
+                approver = {"approval": request.id, "approver": request.ruled_by, "reason": (request.ruling or {}).get("reason", "")}
+                return replace(action, because={**action.because, **approver})
+            case "rejected":
+                return await self.end(tx, action.view, "refused", f"{request.ruled_by}: {(request.ruling or {}).get('reason', '')}")
+            case "expired" | "cancelled":
+                return await self.end(tx, action.view, "refused", f"the request {request.id} is {request.state}")
+            case _:
+                # What would run has changed since (new code, another output): that approval fits nothing any more.
+                await approvals.make_stale(tx, request.id)
+                return await self._ask(tx, action, question, reason, due)
+
+    def _fits(self, action: Action, request: Request) -> bool:
+        holds = request.state == "approved" and request.expires_at > datetime.now(UTC)
+        return request.digest == action.digest and request.bundle == self.bundle.hash and (holds or request.consumed_by == action.claim.key)
+
+    async def _ask(self, tx: Tx, action: Action, question: str, reason: str, due: Due | None, editor: Request | None = None) -> ActResult:
+        """Insert a request for exactly this action, or the ended one that an editor's word makes of it."""
+        view, asking = action.view, self.bundle.settings.approvals
+        now = datetime.now(UTC)
+        rungs = [_rung(now + after, "remind") for after in asking.remind] + [_rung(now + asking.deadline, "end")]
+        rungs += [_rung(now + asking.escalate, "escalate")] if asking.escalate else []
+        # Who approves a piece of next week has approved it for next week: the word holds until its slot has passed.
+        kept = max(now + asking.deadline, due.at + due.grace + KEPT_AFTER_SLOT) if due else now + asking.deadline
+        previous = view.request.id if view.request else ""
+        request = Request(
+            id=approvals.request_id(action.claim.lineage, view.step.step, action.claim.n, action.digest, f"{question}{previous}"),
+            lineage=action.claim.lineage,
+            workflow_id=view.workflow_id,
+            step=view.step.step,
+            n=action.claim.n,
+            tool=action.tool.name,
+            digest=action.digest,
+            bundle=self.bundle.hash,
+            arguments=action.arguments,
+            schema=action.tool.arguments.model_json_schema(),
+            question=question,
+            reason=reason,
+            groups=list(asking.groups),
+            unsigned=asking.unsigned,
+            state="approved" if editor else "pending",
+            rungs=[rung.model_dump() for rung in sorted(rungs, key=lambda rung: rung.at)],
+            created_at=now,
+            expires_at=kept,
+            ruled_by=editor.ruled_by if editor else None,
+            ruled_at=editor.ruled_at if editor else None,
+            ruling=editor.ruling if editor else None,
+        )
+        await approvals.ask(tx, request)
+        if not editor:
+            await steps.mark(tx, action.claim.lineage, view.step.step, "needs_approval", f"{request.id}: {reason}")
+        return ActResult(status="needs_approval", gate=request.gate)
+
+    async def _edited(self, tx: Tx, action: Action, request: Request, due: Due | None) -> Any:
+        """Take over an editor's arguments: a new action, judged anew, for which the editor's word counts as approval."""
+        arguments: dict[str, Any] = (request.ruling or {})["arguments"]
+        await steps.rewrite(tx, action.claim.lineage, action.claim.step, arguments)
+        view = replace(action.view, step=replace(action.view.step, arguments=arguments))
+        edited = self.action(tx.tenant, view)
+        if edited.judgement.outcome == "deny":
+            return await self.end(tx, view, "denied", f"as edited: {edited.judgement.because}", because=edited.because)
+        await self._ask(tx, edited, request.question, request.reason, due, editor=request)
+        approved = await approvals.of_step(tx, action.claim.lineage, action.claim.step)
+        assert approved is not None
+        return await self._approved(tx, replace(edited, view=replace(view, request=approved)), due, request.question, request.reason)
+
+    async def _again(self, tx: Tx, action: Action, effect: Effect) -> ActResult | Action | Uncertain:
+        """Decide on a step whose effect was claimed before: the row of the same key and digest needs no second approval."""
+        if effect.digest != action.claim.digest:
+            raise PermanentError(f"the effect {effect.key} was claimed with other arguments; a key is for one action only")
+        if effect.state in ("done", "compensated"):
+            return await self.end(tx, action.view, "done", effect.detail, output=effect.output)
+        if effect.state == "failed":
+            return await self.end(tx, action.view, "failed", effect.detail)
+        if (wait := (effect.deadline - datetime.now(UTC)).total_seconds()) > 0:
+            raise TransientError(f"an earlier attempt may be at work until {effect.deadline:%H:%M:%S} UTC", retry_after=wait + 0.1)
+        ttl = action.tool.key_ttl
+        if effect.released or (action.tool.guarantee == "idempotent" and ttl and effect.claimed_at + ttl > datetime.now(UTC)):
+            if await effects.claim(tx, action.claim) is None:
+                raise TransientError("another attempt holds this effect", retry_after=1.0)
+            return action
+        if action.tool.lookup is not None:
+            return Uncertain(action)
+        return await self.ask_again(tx, action)
+
+    async def ask_again(self, tx: Tx, action: Action) -> ActResult | Action:
+        """Let a person say what nobody else can: whether to do again what may have been done."""
+        view = action.view
+        why = f"{action.tool.name} may have happened ({view.effect.detail if view.effect else ''}): do it again?"
+        asked = await self._approved(tx, replace(action, because={}), None, "again", why)
+        if isinstance(asked, ActResult):
+            if asked.status == "refused":
+                await effects.resolve(tx, action.claim.key, "unknown", detail=asked.detail)
+                return await self.end(tx, view, "unknown", f"nobody knows whether it happened; {asked.detail}")
+            return asked
+        return await self.next_attempt(tx, asked, f"{asked.because.get('approver')} allowed another attempt")
+
+    async def next_attempt(self, tx: Tx, action: Action, why: str) -> Action:
+        """Raise the step's ``n`` and claim its new key: the attempt before it is settled as not having happened."""
+        claim = action.claim
+        await effects.resolve(tx, claim.key, "failed", detail=why)
+        n = claim.n + 1
+        await steps.again(tx, claim.lineage, claim.step, n)
+        return await self._claimed(tx, replace(action, claim=replace(claim, n=n, key=effects.key(claim.lineage, claim.step, n))))
+
+
+def _rung(at: datetime, kind: Literal["remind", "escalate", "end"]) -> Rung:
+    return Rung(at=int(at.timestamp() * 1000), kind=kind)
+
+
+def _late(due: Due) -> bool:
+    return due.at + due.grace < datetime.now(UTC)
+
+
+def _status(value: str) -> Status:
+    return value  # pyright: ignore[reportReturnType]

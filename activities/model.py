@@ -1,0 +1,103 @@
+"""The model: one call of any OpenAI-compatible endpoint, its faults told apart, its retries left to Temporal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+from openai import AsyncOpenAI
+
+from contracts.errors import BadInput, PermanentError, TransientError
+from policies.automation import Route
+from policies.prices import Tokens
+
+AGAIN = frozenset({408, 409, 425, 429})
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class ModelFault(TransientError):
+    """A model call failed and may be tried again; ``billed`` says whether it may have been paid for."""
+
+    def __init__(self, message: str, *, billed: bool, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.billed = billed
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model said. ``tokens`` is None where the endpoint did not count."""
+
+    text: str
+    model: str
+    tokens: Tokens | None
+
+
+class Model:
+    """The endpoint of this installation."""
+
+    def __init__(self, client: AsyncOpenAI, default: str | None) -> None:
+        self._client = client
+        self._default = default
+        self.free = urlsplit(str(client.base_url)).hostname in LOCAL
+
+    async def name(self, route: Route) -> str:
+        """Return the model a route means. Raises: BadInput where `auto` could be any of several."""
+        if route.model != "auto":
+            return route.model
+        if self._default is None:
+            try:
+                names = [model.id async for model in self._client.models.list()]
+            except openai.OpenAIError as error:
+                raise _translated(error) from None
+            if len(names) != 1:
+                raise BadInput(f"the endpoint has {len(names)} models: name one in the route, or set PERDURE_MODEL")
+            self._default = names[0]
+        return self._default
+
+    async def complete(self, route: Route, model: str, messages: Sequence[dict[str, Any]], schema: dict[str, Any]) -> Reply:
+        """Ask once for an answer that fits ``schema``. Raises: ModelFault, PermanentError."""
+        try:
+            reply = await self._client.chat.completions.create(
+                model=model,
+                messages=list(messages),  # pyright: ignore[reportArgumentType]
+                max_tokens=route.max_tokens,
+                temperature=route.temperature,
+                response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
+            )
+        except openai.OpenAIError as error:
+            raise _translated(error) from None
+        except ValueError as error:
+            # A reply that broke off in the middle of its JSON.
+            raise ModelFault(f"the model's reply cannot be read ({type(error).__name__})", billed=True) from None
+        if not reply.choices:
+            raise ModelFault("the model's reply has no choice", billed=True)
+        usage = reply.usage
+        tokens = Tokens(usage.prompt_tokens, usage.completion_tokens) if usage else None
+        return Reply(reply.choices[0].message.content or "", reply.model or model, tokens)
+
+
+def _translated(error: openai.OpenAIError) -> Exception:
+    if isinstance(error, openai.APIStatusError):
+        status = error.status_code
+        message = f"the model's endpoint said {status}: {error.message[:300]}"
+        if status in AGAIN or status >= 500:
+            return ModelFault(message, billed=False, retry_after=_retry_after(error))
+        return PermanentError(message)
+    if isinstance(error, openai.APITimeoutError):
+        return ModelFault("the model did not answer in time", billed=True)
+    if isinstance(error, openai.APIConnectionError):
+        # Refused at the door it costs nothing; broken off later it may.
+        refused = "connect" in type(error.__cause__).__name__.lower()
+        return ModelFault(f"the model cannot be reached ({type(error.__cause__ or error).__name__})", billed=not refused)
+    if isinstance(error, openai.APIResponseValidationError):
+        return ModelFault("the model's reply has not the form of the API", billed=True)
+    return PermanentError(f"the model's client refused: {error}")
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    said = error.response.headers.get("retry-after", "")
+    try:
+        return min(600.0, max(0.0, float(said)))
+    except ValueError:
+        return None

@@ -1,0 +1,55 @@
+"""What people say to a run by signal, and what time says: both go to the approval's row."""
+
+from temporalio import activity
+
+from activities import metrics
+from activities.services import Services
+from contracts import names
+from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleResult
+from database import Tx
+from ledger import approvals, records
+
+CHANNEL = "signal"
+
+
+class Ruling:
+    """The activities of the gate."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._database = services.database
+
+    @activity.defn(name=names.RULE)
+    async def rule(self, request: RuleRequest) -> RuleResult:
+        """Hand one claim to the approval's row, and record a refusal.
+
+        Safe to retry: a request is ruled once, and a refusal has the claim's number as its id.
+        """
+        async with self._database.transaction(request.tenant) as tx:
+            result = await self._ruled(tx, request)
+            if not result.accepted:
+                metrics.REFUSALS.labels(CHANNEL).inc()
+                ruling = request.claim.ruling.model_dump(mode="json", exclude={"token"}) if request.claim.ruling else {}
+                body = {"event": "refused", "signal": request.claim.signal, "why": result.message, "channel": CHANNEL, **ruling}
+                await records.append(tx, f"{request.lineage}/claim/{request.nth}", "access", request.lineage, None, body)
+        return result
+
+    async def _ruled(self, tx: Tx, request: RuleRequest) -> RuleResult:
+        ruling = request.claim.ruling
+        if ruling is None:
+            return RuleResult(accepted=False, message=request.claim.why)
+        found = await approvals.read(tx, ruling.request)
+        if found and found.lineage != request.lineage:
+            return RuleResult(accepted=False, message=f"{ruling.request} is a request of another run", request=ruling.request)
+        trusted = self._services.one_machine and found is not None and found.unsigned
+        return await approvals.rule(tx, ruling, channel=CHANNEL, trusted=trusted, claim=f"{request.lineage}/{request.nth}")
+
+    @activity.defn(name=names.CLIMB)
+    async def climb(self, request: ClimbRequest) -> RequestState:
+        """Do what one rung says. Safe to retry: its record has the rung's time as id, and an ended request stays as it is."""
+        async with self._database.transaction(request.tenant) as tx:
+            found = await approvals.read(tx, request.request)
+            if found is None:
+                return RequestState(state="unknown", ended=True)
+            ended = await approvals.climb(tx, found, request.rung)
+            return RequestState(state=found.state, ended=ended)

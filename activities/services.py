@@ -1,0 +1,83 @@
+"""What activities work with, injected by `worker.py`."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+
+from contracts.errors import BadInput
+from database import Database
+from policies.bundles import Bundle, Bundles
+from tools.contract import Tool, ToolContext
+from tools.documents import Documents
+from tools.registry import Registry
+
+
+@dataclass(frozen=True)
+class Services:
+    """Clients and settings that activities share.
+
+    endpoints: name -> URL for tools. files: where tools may write, one folder for each tenant and automation below it.
+    one_machine: whether unsigned rulings may be believed. build: names this worker's code in records.
+    """
+
+    database: Database
+    bundles: Bundles
+    registry: Registry
+    endpoints: Mapping[str, str]
+    files: Path
+    one_machine: bool
+    build: str
+    heartbeat_seconds: float
+
+    def context(
+        self, bundle: Bundle, *, tenant: str, lineage: str, step: str, key: str, deadline: datetime, input: Mapping[str, Any]
+    ) -> ToolContext:
+        """Return what one call of a tool may know and use."""
+        return ToolContext(
+            tenant=tenant,
+            automation=bundle.automation,
+            lineage=lineage,
+            step=step,
+            key=key,
+            deadline=deadline,
+            input=input,
+            settings=bundle.settings.settings,
+            documents=Documents(self.database, tenant, bundle.automation),
+            endpoints=self.endpoints,
+            folder=self.files / tenant / bundle.automation,
+        )
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON. Source: RFC 8785.
+
+    Raises: BadInput for what has no such form, like a number beyond 2**53.
+    """
+    try:
+        return hashlib.sha256(rfc8785.dumps(value)).hexdigest()
+    except rfc8785.CanonicalizationError as error:
+        raise BadInput(f"a value cannot be bound by a digest: {error}") from None
+
+
+def facts(
+    tool: Tool, arguments: Mapping[str, Any], *, tenant: str, automation: str, input: Mapping[str, Any], taint: list[str], left: int
+) -> dict[str, Any]:
+    """Return what rules may know of an action; see policies.rules.FACTS. left: micro-dollars."""
+    return {
+        "tool": tool.name,
+        "effect": tool.effect,
+        "guarantee": tool.guarantee,
+        "reversible": tool.reversible,
+        "arguments": dict(arguments),
+        "input": dict(input),
+        "taint": taint,
+        "automation": automation,
+        "tenant": tenant,
+        "cost_micros": tool.cost_micros,
+        "budget_left_micros": left,
+    }

@@ -1,0 +1,1 @@
+"""Views for people and machines; none holds a truth of its own."""

@@ -1,0 +1,23 @@
+"""How messages travel: plain JSON, so that a person can type them, and checked, so that a wrong one ends at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payload
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import DataConverter, create_payload_validation_error
+
+
+class StrictConverter(PydanticPayloadConverter):
+    """Pydantic's converter, whose complaint is an answer: by default a bad start would be tried for ever."""
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """Decode. Raises: a non-retryable ApplicationError that names the fields."""
+        try:
+            return super().from_payloads(payloads, type_hints)
+        except ValidationError as error:
+            raise create_payload_validation_error(error.errors(include_url=False, include_context=False, include_input=False)) from None
+
+
+DATA_CONVERTER = DataConverter(payload_converter_class=StrictConverter)

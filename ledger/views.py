@@ -1,0 +1,70 @@
+"""What one action is judged by, read in one round trip: its step, effect, request, run, inputs and budget."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from database import Tx
+from ledger.approvals import Request
+from ledger.effects import Effect
+from ledger.runs import scope
+from ledger.steps import StepRow
+
+VIEW = """
+SELECT to_jsonb(s) AS step, to_jsonb(e) AS effect, run.automation, run.workflow_id, run.input, run.bundle, run.status AS run_status,
+       coalesce(d.result -> 'taint', '[]') AS taint,
+       (SELECT limit_micros - spent - reserved FROM budget WHERE tenant = $1 AND scope = $4) AS left,
+       (SELECT to_jsonb(a) FROM approval a WHERE a.tenant = $1 AND a.lineage = $2 AND a.step = $3
+         ORDER BY a.created_at DESC, a.id LIMIT 1) AS request,
+       (SELECT jsonb_object_agg(o.step, o.output) FROM plan_step o
+         WHERE o.tenant = $1 AND o.lineage = $2 AND o.step = ANY (s.needs) AND o.status = 'done') AS outputs
+  FROM plan_step s
+  JOIN run ON run.tenant = s.tenant AND run.lineage = s.lineage
+  LEFT JOIN decision d ON d.tenant = s.tenant AND d.lineage = s.lineage AND d.step = s.decision
+  LEFT JOIN effect e ON e.tenant = s.tenant AND e.key = concat_ws('/', s.lineage, s.step, s.n)
+ WHERE s.tenant = $1 AND s.lineage = $2 AND s.step = $3
+"""
+STEP, EFFECT, REQUEST = TypeAdapter(StepRow), TypeAdapter(Effect | None), TypeAdapter(Request | None)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionView:
+    """One step and everything around it. ``outputs`` has the steps it needs, ``left`` is in micro-dollars.
+
+    request: the step's newest. taint: what the decision had read that planned the step.
+    """
+
+    lineage: str
+    step: StepRow
+    effect: Effect | None
+    request: Request | None
+    automation: str
+    workflow_id: str
+    input: dict[str, Any]
+    bundle: str
+    run_status: str
+    taint: list[str]
+    left: int
+    outputs: dict[str, Any]
+
+
+async def action(tx: Tx, lineage: str, step: str) -> ActionView | None:
+    """Return what an action is judged by, or None where the run has no such step."""
+    row = await tx.row(VIEW, tx.tenant, lineage, step, scope(lineage))
+    if row is None:
+        return None
+    return ActionView(
+        lineage=lineage,
+        step=STEP.validate_python(row["step"]),
+        effect=EFFECT.validate_python(row["effect"]),
+        request=REQUEST.validate_python(row["request"]),
+        automation=row["automation"],
+        workflow_id=row["workflow_id"],
+        input=row["input"],
+        bundle=row["bundle"],
+        run_status=row["run_status"],
+        taint=row["taint"],
+        left=row["left"] or 0,
+        outputs=row["outputs"] or {},
+    )

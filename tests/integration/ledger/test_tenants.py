@@ -1,0 +1,54 @@
+"""Row-level security, whatever the library's queries say: no tenant sees, changes or makes another's rows."""
+
+import asyncpg
+import pytest
+
+from database import Database
+from ledger import approvals, effects, outbox, records
+from ledger.decisions import begin_call, take
+from memory.sessions import Turn, append
+from policies import bundles
+from tests.integration.ledger.rows import LINEAGE, claim, open_run, request
+from tests.integration.policies.test_bundles import bundle
+from tools.documents import write
+
+TABLES = "bundle alias run turn decision journal effect approval budget record outbox document".split()
+
+
+@pytest.fixture(autouse=True)
+async def _rows(database: Database) -> None:
+    """Put a row of the tenant `default` into every table."""
+    await open_run(database)
+    async with database.transaction("default") as tx:
+        await bundles.apply(tx, bundle(), "ann")
+        await append(tx, "s", 0, [Turn("user", "user", "hello")])
+        hold, _, _ = await take(tx, LINEAGE, "plan-1")
+        await begin_call(tx, hold, 0, "model", "digest", 1)
+        await effects.claim(tx, claim())
+        await approvals.ask(tx, request())
+        await outbox.put(tx, "wf-1", outbox.Wake())
+        await records.append(tx, "r1", "effect", LINEAGE, None, {})
+        await write(tx, "content-ops", "brief", "b1", {}, writer="key-1")
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_no_tenant_sees_anothers_rows(database: Database, table: str) -> None:
+    async with database.transaction("default") as tx:
+        assert await tx.value(f"SELECT count(*) FROM {table}") >= 1  # noqa: S608
+    async with database.transaction("other") as tx:
+        assert await tx.value(f"SELECT count(*) FROM {table}") == 0  # noqa: S608
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table not in ("bundle", "turn", "record")])
+async def test_no_tenant_changes_or_gives_away_rows(database: Database, table: str) -> None:
+    async with database.transaction("other") as tx:
+        assert await tx.execute(f"UPDATE {table} SET tenant = tenant") == 0  # noqa: S608
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        async with database.transaction("default") as tx:
+            await tx.execute(f"UPDATE {table} SET tenant = 'other'")  # noqa: S608
+
+
+async def test_every_table_is_tried(database: Database) -> None:
+    async with database.transaction("default") as tx:
+        tables = {row["tablename"] for row in await tx.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'perdure'")}
+    assert tables == {*TABLES, "tenant", "plan_step"}

@@ -1,0 +1,146 @@
+"""The worker: settings become clients, clients become activities, and both poll one task queue."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+from openai import AsyncOpenAI
+from temporalio.client import Client
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities import logs
+from activities.act import Acting
+from activities.interceptor import Boundary
+from activities.model import Model
+from activities.propose import Proposing
+from activities.rulings import Ruling
+from activities.runs import Opening
+from activities.services import Services
+from activities.sweeper import Sweeper
+from activities.undo import Undoing
+from channels import metrics_page
+from contracts.converter import DATA_CONVERTER
+from contracts.errors import BadInput, PerdureError
+from database import Database
+from policies.bundles import Bundles
+from settings import Settings
+from tools.registry import Registry
+from workflows.orchestrator import Orchestrator
+from workflows.unknown import Unknown
+
+LOG = structlog.get_logger(__name__)
+WORKFLOWS = [Orchestrator, Unknown]
+# The sandbox loads a workflow's module anew for each run; messages hold no state, so they are loaded once.
+RUNNER = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules("contracts"))
+
+
+def services(settings: Settings, database: Database) -> Services:
+    """Return what activities share."""
+    endpoints = {"smtp": settings.smtp_url, "social": settings.receiver_url}
+    return Services(
+        database=database,
+        bundles=Bundles(database),
+        registry=Registry(settings.automations),
+        endpoints={name: url for name, url in endpoints.items() if url},
+        files=settings.state / "files",
+        one_machine=settings.one_machine,
+        build=settings.build,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
+
+
+def make(settings: Settings, client: Client, shared: Services, model: Model) -> Worker:
+    """Return a worker that runs Perdure's workflows and activities."""
+    opening, acting, ruling = Opening(shared), Acting(shared), Ruling(shared)
+    proposing, undoing = Proposing(shared, model), Undoing(shared)
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=WORKFLOWS,
+        activities=[
+            *(opening.open_run, opening.close_run, proposing.propose, acting.act, acting.give_up),
+            *(undoing.undo, ruling.rule, ruling.climb),
+        ],
+        interceptors=[Boundary()],
+        workflow_runner=RUNNER,
+        max_cached_workflows=settings.max_cached_workflows,
+        max_concurrent_activities=100,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.sticky_seconds),
+        # A cancel comes back with a heartbeat, so heartbeats must not be saved up.
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+        graceful_shutdown_timeout=timedelta(seconds=settings.graceful_seconds),
+    )
+
+
+@asynccontextmanager
+async def model_of(settings: Settings) -> AsyncGenerator[Model]:
+    """Open the client of the model's endpoint. Its own retries are off: Temporal is the only owner of retries."""
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
+    async with AsyncOpenAI(base_url=settings.openai_base_url, api_key=key, max_retries=0, timeout=settings.model_timeout) as client:
+        yield Model(client, settings.model)
+
+
+async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
+    """Connect to Temporal."""
+    return await Client.connect(
+        **settings.temporal, data_converter=DATA_CONVERTER, runtime=runtime, identity=f"perdure@{socket.gethostname()}"
+    )
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody holds now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; activities that run then get their time to end."""
+    if settings.database_url is None:
+        raise BadInput("there is no database: run `starter.py up`, or set PERDURE_DATABASE_URL")
+    core_port = free_port()
+    prometheus = PrometheusConfig(
+        bind_address=f"127.0.0.1:{core_port}", counters_total_suffix=True, unit_suffix=True, durations_as_seconds=True
+    )
+    client = await connect(settings, Runtime(telemetry=TelemetryConfig(metrics=prometheus)))
+    database = await Database.connect(settings.database_url.get_secret_value(), size=settings.database_pool)
+    stop = asyncio.Event()
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(ending, stop.set)
+    async with model_of(settings) as model, make(settings, client, services(settings, database), model):
+        sweeper = Sweeper(database, client, settings.tenant)
+        page = metrics_page.page(core_port, database.check)
+        LOG.info("working", task_queue=settings.task_queue, metrics=f"{settings.metrics_host}:{settings.metrics_port}")
+        beside = [
+            asyncio.create_task(sweeper.run()),
+            asyncio.create_task(metrics_page.serve(page, settings.metrics_host, settings.metrics_port)),
+        ]
+        await stop.wait()
+        LOG.info("stopping")
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+    await database.close()
+
+
+def main() -> None:
+    """Run a worker with the settings of this machine."""
+    settings = Settings()
+    logs.configure(settings.log_format)
+    try:
+        asyncio.run(run(settings))
+    except PerdureError as error:
+        sys.exit(f"worker: {error}")
+
+
+if __name__ == "__main__":
+    main()

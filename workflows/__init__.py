@@ -1,0 +1,1 @@
+"""Deterministic code: order, parallelism, waiting and undo. It imports contracts and the SDK only."""

@@ -1,0 +1,151 @@
+"""The gate: what waits for a person or a time, and what people say meanwhile."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RawValue
+
+from contracts import names
+from contracts.approvals import Claim, ClimbRequest, Gate, Pending, RuleRequest, Ruling, Wake
+from contracts.effects import ActResult
+from contracts.runs import Carried, RunRef
+from workflows import steps
+
+PENDING_SHOWN = 100
+
+
+class Gates:
+    """The steps of one run that wait, and the claims that came in by signal."""
+
+    def __init__(self, carried: Carried | None) -> None:
+        self.gates = {gate.step: gate for gate in carried.gates} if carried else {}
+        self.slots = dict(carried.slots) if carried else {}
+        self.claims = list(carried.claims) if carried else []
+        self.claimed = carried.claimed if carried else 0
+        self.leaving = False
+        self._ended: set[str] = set()
+        self._woken: set[str] = set()
+        # By function and not by decorator, so that every pattern's workflow has the same ears.
+        workflow.set_dynamic_signal_handler(self._on_signal)
+        workflow.set_query_handler(names.PENDING, self._pending)
+
+    def note(self, step: str, result: ActResult) -> None:
+        """Take over what `act` said the step has to wait for."""
+        if result.gate and (kept := self.gates.get(step)) and kept.request == result.gate.request:
+            return  # Its rungs that were climbed stay climbed.
+        if result.gate:
+            self.gates[step] = result.gate
+        elif result.at is not None:
+            self.slots[step] = result.at
+
+    async def passed(self, step: str, run: RunRef) -> bool:
+        """Wait for what the step waits for; False where the run goes on elsewhere first, and takes the wait along."""
+        if step in self.gates and not await self._ruled(step, run):
+            return False
+        return step not in self.slots or await self._slot_came(step)
+
+    async def _ruled(self, step: str, run: RunRef) -> bool:
+        # The request's row is the truth and a signal only wakes us: `act` reads it again, so a false wake costs a look.
+        while (gate := self.gates[step]).rungs and gate.request not in self._ended:
+            if self.leaving:
+                return False
+            # Rungs (reminder, escalation, the safe end) are absolute times, so continue-as-new keeps them.
+            if await self._woken_before(gate.rungs[0].at, gate.request):
+                continue
+            state = await steps.climb(ClimbRequest(tenant=run.tenant, request=gate.request, rung=gate.rungs[0]))
+            self.gates[step] = gate.model_copy(update={"rungs": gate.rungs[1:]})
+            if state.ended:
+                break
+        self._ended.discard(self.gates.pop(step).request)
+        return True
+
+    async def _slot_came(self, step: str) -> bool:
+        self._woken.discard(step)
+        if not await self._woken_before(self.slots[step], step):
+            del self.slots[step]
+            return True
+        if self.leaving:
+            return False
+        # Somebody moved an entry: `act` reads the slot again and answers with the new time.
+        del self.slots[step]
+        return True
+
+    async def _woken_before(self, at: int, name: str) -> bool:
+        """Wait until ``at`` (epoch milliseconds) and return whether something else came first."""
+        seconds = at / 1000 - workflow.now().timestamp()
+        if seconds <= 0:
+            return False
+        with suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(
+                lambda: self.leaving or name in self._ended or name in self._woken, timeout=timedelta(seconds=seconds), timeout_summary=name
+            )
+            return True
+        return False
+
+    async def hand_over(self, run: RunRef) -> None:
+        """Hand claims to the ledger, one after another, until the run leaves."""
+        while True:
+            await workflow.wait_condition(lambda: bool(self.claims) or self.leaving)
+            if self.leaving:
+                return
+            await self._hand_over_one(run)
+
+    async def hand_over_rest(self, run: RunRef) -> None:
+        """Hand over what is left, so that a late claim is answered too."""
+        while self.claims:
+            await self._hand_over_one(run)
+
+    async def _hand_over_one(self, run: RunRef) -> None:
+        # Taken off after the call: should the run leave in between, the claim goes along; the row takes it once.
+        request = RuleRequest(tenant=run.tenant, lineage=run.lineage, nth=self.claimed, claim=self.claims[0])
+        result = await steps.rule(request)
+        self.claims.pop(0)
+        self.claimed += 1
+        if result.ended:
+            self._ended.add(result.request)
+
+    def _on_signal(self, name: str, inputs: Sequence[RawValue]) -> None:
+        heard = _heard(name, inputs)
+        if isinstance(heard, Claim):
+            self.claims.append(heard)
+        elif heard.request:
+            self._ended.add(heard.request)
+        else:
+            self._woken.update(self.slots)
+
+    def _pending(self) -> list[Pending]:
+        waiting = sorted(self.gates.values(), key=lambda gate: gate.request)[:PENDING_SHOWN]
+        return [Pending(request=gate.request, step=gate.step, tool=gate.tool, deadline=_end(gate)) for gate in waiting]
+
+
+def _end(gate: Gate) -> int:
+    return gate.rungs[-1].at if gate.rungs else 0
+
+
+def _heard(name: str, inputs: Sequence[RawValue]) -> Claim | Wake:
+    """Decode a signal. It must not raise: what leaves a handler would fail the workflow or stop it."""
+    model = {names.DECIDE: Ruling, names.WAKE: Wake}.get(name)
+    if model is None:
+        return Claim(signal=name[:80], why=f"there is no signal {name[:80]!r}; `{names.DECIDE}` is the one for people")
+    if len(inputs) != 1:
+        return Claim(signal=name, why=f"{len(inputs)} inputs were given; one is right: {_FORM}")
+    try:
+        value = workflow.payload_converter().from_payload(inputs[0].payload)
+        heard = model.model_validate(value)
+    except Exception as error:
+        return Claim(signal=name, why=f"{_said(error)}; right is {_FORM}"[:600])
+    return Claim(signal=name, ruling=heard) if isinstance(heard, Ruling) else heard
+
+
+_FORM = '{"request": "…", "verdict": "approve", "by": "…", "reason": "…"}, with `arguments` where the verdict is "edit"'
+
+
+def _said(error: Exception) -> str:
+    listed = getattr(error, "errors", None)
+    if not callable(listed):
+        return f"{type(error).__name__}: {error}"[:200]
+    found: list[dict[str, object]] = listed(include_url=False, include_context=False, include_input=False)  # pyright: ignore[reportAssignmentType]
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'the input'}: {item['msg']}" for item in found[:4])  # pyright: ignore[reportArgumentType]

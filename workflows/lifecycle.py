@@ -1,0 +1,96 @@
+"""A run's life in every pattern: it opens, acts step by step, goes on as a new execution, and ends."""
+
+import asyncio
+from collections import Counter
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from contracts.effects import ENDED, ActRequest, GiveUpRequest, UndoRequest
+from contracts.plans import StepRef
+from contracts.runs import Carried, CloseRunRequest, Ending, OpenRunRequest, Run, RunResult, StartRequest
+from workflows import steps
+from workflows.approval import Gates
+
+
+class Lifecycle:
+    """What a workflow's code shares whatever its pattern. Made in the workflow's constructor, opened in its `run`."""
+
+    def __init__(self, start: StartRequest) -> None:
+        self._start = start
+        self.gates = Gates(start.carried)
+        self.counts = Counter(start.carried.counts if start.carried else {})
+        self.run: Run
+
+    async def open(self) -> None:
+        """Pin the run, and begin to hand over claims. Raises: ApplicationError where the run may not start."""
+        self.run = self._start.carried.run if self._start.carried else await self._opened()
+        self._slots = asyncio.Semaphore(self.run.limits.parallel)
+        self._claims = asyncio.create_task(self.gates.hand_over(self.run.ref))
+
+    async def _opened(self) -> Run:
+        info = workflow.info()
+        request = OpenRunRequest(
+            tenant=self._start.tenant,
+            lineage=info.first_execution_run_id,
+            workflow_id=info.workflow_id,
+            workflow_type=info.workflow_type,
+            automation=self._start.automation,
+            input=self._start.input,
+            starter=self._start.starter,
+        )
+        try:
+            return await steps.open_run(request)
+        except ActivityError as error:
+            raise ApplicationError(steps.reason(error), type="NotOpened", non_retryable=True) from error
+
+    async def act(self, step: StepRef) -> str | None:
+        """Act on a step until it has ended; None where it waits and the run goes on elsewhere."""
+        while await self.gates.passed(step.id, self.run.ref):
+            # People and calendars are waited for outside of this: only calls take a place.
+            async with self._slots:
+                if self.gates.leaving:
+                    return None
+                try:
+                    result = await steps.act(ActRequest(run=self.run.ref, step=step.id), self.run.limits)
+                except ActivityError as error:
+                    if is_cancelled_exception(error):
+                        raise
+                    result = await steps.give_up(GiveUpRequest(run=self.run.ref, step=step.id, why=steps.reason(error)))
+            if result.status in ENDED:
+                return result.status
+            self.gates.note(step.id, result)
+        return None
+
+    def leaving(self) -> bool:
+        """Return whether this execution has grown enough: nothing new is started from then on."""
+        info = workflow.info()
+        grown = info.get_current_history_length() >= self.run.limits.history_events
+        self.gates.leaving = self.gates.leaving or grown or info.is_continue_as_new_suggested()
+        return self.gates.leaving
+
+    async def continue_as_new(self, carried: Carried) -> None:
+        """Go on in a new execution, with every wait and every claim. Nothing runs any more; does not return."""
+        await self._claims
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        gates = self.gates
+        # From here to the end nothing is awaited, so no signal can come between.
+        waiting = {"gates": tuple(gates.gates.values()), "slots": gates.slots, "claims": tuple(gates.claims), "claimed": gates.claimed}
+        carried = carried.model_copy(update={"counts": dict(self.counts), **waiting})
+        workflow.continue_as_new(self._start.model_copy(update={"carried": carried, "input": {}}))
+
+    async def end(self, status: Ending, summary: str, decisions: int) -> RunResult:
+        """Undo what a failed run did, end its row and answer what people still said.
+
+        Raises: ApplicationError where the run failed, so that Temporal shows it as failed.
+        """
+        if status != "completed" and self.run.on_failure == "undo":
+            left = (await steps.undo(UndoRequest(run=self.run.ref, reason=summary), self.run.limits)).left
+            summary += f"; not undone: {'; '.join(left)}" if left else ""
+        await steps.close_run(CloseRunRequest(run=self.run.ref, status=status, summary=summary[:2000]))
+        self.gates.leaving = True
+        await self._claims
+        await self.gates.hand_over_rest(self.run.ref)
+        if status == "failed":
+            raise ApplicationError(summary, type="RunFailed", non_retryable=True)
+        return RunResult(lineage=self.run.ref.lineage, status=status, summary=summary, decisions=decisions, statuses=dict(self.counts))

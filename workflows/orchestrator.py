@@ -1,0 +1,92 @@
+"""Pattern 1, centralized: one planner decides, and every step of its plan is one `act`."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+from contracts import names
+from contracts.decisions import Decision, ProposeRequest
+from contracts.runs import Carried, Progress, RunResult, StartRequest
+from workflows import steps
+from workflows.lifecycle import Lifecycle
+from workflows.plan import AGAIN, BAD, PlanRun
+
+
+@workflow.defn(name=names.ORCHESTRATOR)
+class Orchestrator:
+    """Started by anyone with a StartRequest; ends when its planner says done, or knows nothing better for what failed.
+
+    Signals: `decide` with a Ruling, `wake`. Queries: `pending`, `progress`.
+    """
+
+    @workflow.init  # Handlers may run before `run` does.
+    def __init__(self, start: StartRequest) -> None:
+        self.life = Lifecycle(start)
+        carried = start.carried
+        self.window = carried.window if carried else 0
+        self.seq = carried.seq if carried else 0
+        self.replans = carried.replans if carried else 0
+        self.done = carried.done if carried else False
+        self.plan = PlanRun(carried.plan, carried.statuses, self.life.act) if carried else PlanRun((), {}, self.life.act)
+
+    @workflow.run
+    async def run(self, start: StartRequest) -> RunResult:
+        await self.life.open()
+        try:
+            summary, failed = await self.decide_and_act()
+        except (asyncio.CancelledError, ActivityError) as error:
+            await self.plan.cancel()
+            if is_cancelled_exception(error):
+                await self.life.end("cancelled", "cancelled by request", self.window)
+                raise
+            assert isinstance(error, ActivityError)
+            summary, failed = steps.reason(error), True
+        return await self.life.end("failed" if failed else "completed", summary, self.window)
+
+    async def decide_and_act(self) -> tuple[str, bool]:
+        """Go from window to window; return how it ended, and whether badly."""
+        limits = self.life.run.limits
+        while True:
+            await self.plan.run(self.life.leaving)
+            if self.life.leaving():
+                await self.life.continue_as_new(self.carried())
+            self.life.counts.update(self.plan.statuses.values())
+            again, bad = self.plan.ended(AGAIN), self.plan.ended(BAD)
+            if (self.done or bad) and not (again and self.replans < limits.replans):
+                return self.summary(bad), bool(bad)
+            if self.window >= limits.windows:
+                return f"{self.window} decisions are the most this run may take (limits.windows)", True
+            self.replans += bool(again)
+            decision = await self.propose(again)
+            self.seq, self.done = decision.seq, decision.done
+            self.plan = PlanRun(decision.steps, {}, self.life.act)
+
+    async def propose(self, failed: tuple[str, ...]) -> Decision:
+        """Make the next decision."""
+        self.window += 1
+        run = self.life.run
+        last = self.window == run.limits.windows
+        request = ProposeRequest(run=run.ref, step=f"d{self.window}", seq=self.seq, failed=failed, last=last)
+        return await steps.propose(request, run.limits)
+
+    def summary(self, bad: tuple[str, ...]) -> str:
+        """Say how the steps ended."""
+        counted = ", ".join(f"{count} {status}" for status, count in sorted(self.life.counts.items())) or "no steps"
+        return f"{counted}; {', '.join(bad[:5])} failed" if bad else counted
+
+    def carried(self) -> Carried:
+        """Return what the next execution needs of this one."""
+        return Carried(
+            run=self.life.run,
+            window=self.window,
+            seq=self.seq,
+            replans=self.replans,
+            done=self.done,
+            plan=self.plan.steps,
+            statuses=self.plan.statuses,
+        )
+
+    @workflow.query(name=names.PROGRESS)
+    def progress(self) -> Progress:
+        return Progress(window=self.window, statuses=self.plan.statuses)

@@ -1,0 +1,128 @@
+"""One typed call for each activity, with its timeouts and retry policy."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, FailureError
+
+from contracts import names
+from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleResult
+from contracts.decisions import Decision, ProposeRequest
+from contracts.effects import ActRequest, ActResult, GiveUpRequest, UndoRequest, UndoResult
+from contracts.runs import CloseRunRequest, Limits, OpenRunRequest, Run
+
+# The only owner of retries; an error that trying again cannot mend says so itself.
+RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
+# A row that is not written would leave the ledger untrue, so these outlast a long outage of Postgres.
+LEDGER = timedelta(days=2)
+LEDGER_ATTEMPT = timedelta(seconds=30)
+WAIT = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+
+
+async def open_run(request: OpenRunRequest) -> Run:
+    """Insert the run's row once and read it back."""
+    return await workflow.execute_activity(
+        names.OPEN_RUN,
+        request,
+        result_type=Run,
+        start_to_close_timeout=LEDGER_ATTEMPT,
+        schedule_to_close_timeout=LEDGER,
+        retry_policy=RETRY,
+    )
+
+
+async def close_run(request: CloseRunRequest) -> None:
+    """End the run's row."""
+    await workflow.execute_activity(
+        names.CLOSE_RUN, request, start_to_close_timeout=LEDGER_ATTEMPT, schedule_to_close_timeout=LEDGER, retry_policy=RETRY
+    )
+
+
+async def propose(request: ProposeRequest, limits: Limits) -> Decision:
+    """Make one decision."""
+    return await workflow.execute_activity(
+        names.PROPOSE,
+        request,
+        result_type=Decision,
+        start_to_close_timeout=timedelta(seconds=limits.propose_seconds),
+        schedule_to_close_timeout=timedelta(seconds=limits.propose_seconds + limits.patience_seconds),
+        heartbeat_timeout=timedelta(seconds=limits.heartbeat_seconds),
+        retry_policy=RETRY,
+        cancellation_type=WAIT,
+        summary=request.step,
+    )
+
+
+async def act(request: ActRequest, limits: Limits) -> ActResult:
+    """Bring one step as far as it can come now."""
+    return await workflow.execute_activity(
+        names.ACT,
+        request,
+        result_type=ActResult,
+        start_to_close_timeout=timedelta(seconds=limits.act_seconds),
+        schedule_to_close_timeout=timedelta(seconds=limits.act_seconds + limits.patience_seconds),
+        heartbeat_timeout=timedelta(seconds=limits.heartbeat_seconds),
+        retry_policy=RETRY,
+        cancellation_type=WAIT,
+        summary=request.step,
+    )
+
+
+async def give_up(request: GiveUpRequest) -> ActResult:
+    """End a step whose attempts are used up, as failed or, where it may have taken effect, as unknown."""
+    return await workflow.execute_activity(
+        names.GIVE_UP,
+        request,
+        result_type=ActResult,
+        start_to_close_timeout=LEDGER_ATTEMPT,
+        schedule_to_close_timeout=LEDGER,
+        retry_policy=RETRY,
+        summary=request.step,
+    )
+
+
+async def undo(request: UndoRequest, limits: Limits) -> UndoResult:
+    """Undo what the run did, newest first. Not stopped by a cancel: the caller shields it."""
+    return await workflow.execute_activity(
+        names.UNDO,
+        request,
+        result_type=UndoResult,
+        start_to_close_timeout=timedelta(hours=1),
+        schedule_to_close_timeout=LEDGER,
+        heartbeat_timeout=timedelta(seconds=limits.heartbeat_seconds),
+        retry_policy=RETRY,
+    )
+
+
+async def rule(request: RuleRequest) -> RuleResult:
+    """Hand a claim to the approval's row."""
+    return await workflow.execute_activity(
+        names.RULE,
+        request,
+        result_type=RuleResult,
+        start_to_close_timeout=LEDGER_ATTEMPT,
+        schedule_to_close_timeout=LEDGER,
+        retry_policy=RETRY,
+    )
+
+
+async def climb(request: ClimbRequest) -> RequestState:
+    """Do what a rung of a request's ladder says."""
+    return await workflow.execute_activity(
+        names.CLIMB,
+        request,
+        result_type=RequestState,
+        start_to_close_timeout=LEDGER_ATTEMPT,
+        schedule_to_close_timeout=LEDGER,
+        retry_policy=RETRY,
+    )
+
+
+def reason(error: ActivityError) -> str:
+    """Return what the last attempt said, at most 400 characters."""
+    cause: BaseException | None = error
+    while isinstance(cause, FailureError) and cause.cause is not None:
+        cause = cause.cause
+    message = cause.message if isinstance(cause, FailureError) else str(cause)
+    return (message or "it did not answer in time")[:400]
