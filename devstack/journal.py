@@ -1,6 +1,7 @@
 """A file of JSON lines that is only added to."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        if path.exists() and not path.read_bytes().endswith(b"\n"):
+            # A crash cut the last line: what comes next must not be glued to it.
+            with path.open("a") as file:
+                file.write("\n")
 
     def add(self, **event: Any) -> dict[str, Any]:
         """Append one event with its time and return it."""
@@ -21,7 +26,14 @@ class Journal:
         return line
 
     def read(self) -> list[dict[str, Any]]:
-        """Return all events, oldest first."""
+        """Return all events, oldest first, without a line that a crash cut."""
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
+        # Not splitlines(), which also splits at characters that a text in an event may hold, as U+2028.
+        return [event for line in self.path.read_text().split("\n") if (event := _event(line))]
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    with suppress(json.JSONDecodeError):
+        return json.loads(line)
+    return None

@@ -12,7 +12,7 @@ from tests.integration.ledger.rows import LINEAGE, claim, open_run, request
 from tests.integration.policies.test_bundles import bundle
 from tools.documents import write
 
-TABLES = "bundle alias run turn decision journal effect approval budget record outbox document".split()
+TABLES = ["bundle", "alias", "run", "turn", "decision", "journal", "effect", "approval", "budget", "record", "outbox", "document"]
 
 
 @pytest.fixture(autouse=True)

@@ -101,8 +101,7 @@ async def test_a_cut_answer_is_a_connection_error(model: ScriptedModel, client: 
 async def test_a_cut_stream_breaks_after_its_first_pieces(model: ScriptedModel, client: openai.AsyncOpenAI) -> None:
     model.set_script([Entry(answer="a long answer " * 10, fault="cut")])
     got: list[str] = []
-    # The openai client passes on what its HTTP library raises in the middle of a stream.
-    with pytest.raises((openai.APIConnectionError, OSError, Exception), match=r"(?i)closed|incomplete|connection"):
+    with pytest.raises(openai.APIConnectionError):
         async with await client.chat.completions.create(
             model="scripted", messages=[{"role": "user", "content": "hello"}], stream=True
         ) as chunks:
