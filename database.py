@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +34,12 @@ GRANT perdure_owner TO CURRENT_USER;
 GRANT perdure_app TO CURRENT_USER;
 """
 NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+# A login that may not make roles can do the rest where somebody has laid the house.
+LAID = """
+SELECT to_regclass('perdure_meta.migration') IS NOT NULL
+   AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'perdure_owner' AND pg_has_role(oid, 'MEMBER'))
+   AND NOT (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user)
+"""
 MIGRATION_LOCK = 0x70657264757265  # "perdure": one advisory lock for all who migrate this database
 
 
@@ -98,8 +104,9 @@ class Database:
             try:
                 yield Tx(connection, tenant)
             except BaseException:
-                # A connection that died has nothing to roll back, and must not hide the error that matters.
-                if not connection.is_closed():
+                # A connection that died has nothing to roll back, and must not hide the error that matters. It cannot be
+                # asked: the pool has taken it back already.
+                with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
                     await connection.execute("ROLLBACK")
                 raise
             await connection.execute("COMMIT")
@@ -136,13 +143,14 @@ def kept(text: str) -> str:
 async def migrate(owner_url: str) -> list[str]:
     """Apply the numbered files that are missing, in order, each in a transaction, under one lock; return their names.
 
-    owner_url: a login that may create roles, or that is a member of `perdure_owner` on a server where they exist.
+    owner_url: a login that may create roles, or that is a member of `perdure_owner` where one that may has migrated this database before.
     """
     connection = await asyncpg.connect(owner_url, server_settings=SEARCH_PATH)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
-        await connection.execute(ROLES)
-        await connection.execute(HOUSE)
+        if not await connection.fetchval(LAID):
+            await connection.execute(ROLES)
+            await connection.execute(HOUSE)
         await connection.execute("SET ROLE perdure_owner")
         applied = {row["name"] for row in await connection.fetch("SELECT name FROM perdure_meta.migration")}
         missing = [path for path in sorted(MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql")) if path.name not in applied]

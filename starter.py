@@ -1,17 +1,31 @@
 """The client: `starter.py --help` lists what it can do."""
 
+import os
+import sys
+from contextlib import suppress
+
 import typer
 
-from channels.cli import approvals, automations, demo, runs, stack
+from channels.cli import approvals, automations, calendar, demo, runs, show, stack
 
 
 def main() -> None:
     """Parse the command line and call the command."""
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Durable execution for AI agents.")
-    stack.register(app, automations.apply_all)
-    for commands in (automations, runs, approvals, demo):
+    for commands in (demo, stack, automations, runs, show, approvals, calendar):
         commands.register(app)
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+
+
+def leave(code: int) -> None:
+    """End at once: a thread of Temporal's client that is still handing back an answer aborts an interpreter that is closing down."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

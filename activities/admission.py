@@ -115,7 +115,7 @@ class Admission:
         if question := await self._question(tx, action, due):
             action = await self._approved(tx, action, due, *question)
             if isinstance(action, ActResult):
-                return action
+                return await self.end(tx, view, "refused", action.detail) if action.status == "refused" else action
         if due is not None and due.at > datetime.now(UTC):
             await steps.mark(tx, view.lineage, view.step.step, "waiting", f"for its slot at {due.at:%Y-%m-%d %H:%M:%S} UTC")
             return ActResult(status="wait", at=int(due.at.timestamp() * 1000))
@@ -159,7 +159,7 @@ class Admission:
         return None
 
     async def _approved(self, tx: Tx, action: Action, due: Due | None, question: str, reason: str) -> Any:
-        """Return the action with its approval, or how the step waits or ends without one."""
+        """Return the action with its approval, or how the step waits or ends without one; what a refusal ends is the caller's to say."""
         request = action.view.request
         other = request is not None and question == "again" and request.n != action.claim.n
         if request is None or other or request.question not in (question, "again"):
@@ -173,9 +173,9 @@ class Admission:
                 approver = {"approval": request.id, "approver": request.ruled_by, "reason": (request.ruling or {}).get("reason", "")}
                 return replace(action, because={**action.because, **approver})
             case "rejected":
-                return await self.end(tx, action.view, "refused", f"{request.ruled_by}: {(request.ruling or {}).get('reason', '')}")
+                return ActResult(status="refused", detail=f"{request.ruled_by}: {(request.ruling or {}).get('reason', '')}")
             case "expired" | "cancelled":
-                return await self.end(tx, action.view, "refused", f"the request {request.id} is {request.state}")
+                return ActResult(status="refused", detail=f"the request {request.id} is {request.state}")
             case _:
                 # What would run has changed since (new code, another output): that approval fits nothing any more.
                 await approvals.make_stale(tx, request.id)

@@ -15,7 +15,9 @@ def configure(format: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info if format == "json" else _unchanged,
     ]
-    last = structlog.processors.JSONRenderer() if format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    # Not rich's tracebacks: it imports while it prints, which the sandbox of a workflow forbids.
+    console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    last = structlog.processors.JSONRenderer() if format == "json" else console
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter], logger_factory=structlog.stdlib.LoggerFactory()
     )

@@ -1,6 +1,7 @@
 """Undo: compensations, newest first, each an effect of its own under the key of what it undoes."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import activity
@@ -15,6 +16,10 @@ from ledger.effects import Claim, Effect
 from ledger.runs import RunRow
 from policies.bundles import Bundle
 from tools.contract import Tool
+
+UNSEEN = ("claimed", "unknown")
+TRIES = 5
+"""Attempts after which a compensation that keeps losing its answer is left to a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Undoing:
             await steps.skip_open(tx, lineage, f"not run: {request.reason}"[:400])
             found = await effects.of_run(tx, lineage)
             done = await effects.done(tx, lineage)
-        left = [f"{effect.key} ({effect.tool}) may have happened" for effect in found if effect.state in ("claimed", "unknown")]
+        left = [f"{effect.key} ({effect.tool}) may have happened" for effect in found if effect.state in UNSEEN and not effect.undoes]
         undone: list[str] = []
         for effect in done:
             outcome = await self._undone(tenant, run, bundle, effect)
@@ -121,7 +126,10 @@ class Undoing:
                 raise TransientError("another undo holds this effect")
             if state == "done":
                 await effects.compensated(tx, claim.undoes or "")
-            await records.append(tx, f"{claim.key}/{state}", "effect", run.lineage, claim.step, self._body(back, claim, state, detail))
+            id = f"{claim.key}/{state}/{activity.info().attempt}" if state == "unknown" else f"{claim.key}/{state}"
+            await records.append(tx, id, "effect", run.lineage, claim.step, self._body(back, claim, state, detail))
+        if state == "unknown" and back.guarantee == "idempotent" and activity.info().attempt < TRIES:
+            raise TransientError(detail, retry_after=max(0.1, (claim.deadline - datetime.now(UTC)).total_seconds() + 0.1))
         return None if state == "done" else Left(detail)
 
     def _body(self, back: Tool, claim: Claim, state: str, detail: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Why a run is as it is: its records as a timeline, from the ledger alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,13 +16,15 @@ SHOWN = 200  # characters of a free text
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One line of the timeline. ``text`` is a sentence, ``body`` the whole record."""
+    """One moment of the timeline. ``text`` is a sentence, ``body`` the whole record."""
 
     at: datetime
     kind: str
     step: str | None
     text: str
     body: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    """What stands below the sentence, line by line: what a decision read, and each step of its plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,17 @@ async def explain(tx: Tx, run: RunRow) -> Explained:
     """Read all that is known of a run."""
     limit, reserved, spent = await runs.spending(tx, run.lineage)
     found = await records.of_run(tx, run.lineage)
-    timeline = [Moment(row["at"], row["kind"], row["step"], sentence(row["kind"], row["body"]), row["body"]) for row in found]
     planned, requests = await steps.of_run(tx, run.lineage), await approvals.of_run(tx, run.lineage)
-    return Explained(run, limit, reserved, spent, planned, requests, timeline)
+    published = {step.step: step.output["ref"] for step in planned if step.output and isinstance(step.output.get("ref"), str)}
+    return Explained(run, limit, reserved, spent, planned, requests, [moment(row, published) for row in found])
 
 
-def sentence(kind: str, body: dict[str, Any]) -> str:
-    """Say one record in words."""
-    return SENTENCES[kind](body)
+def moment(row: Mapping[str, Any], published: Mapping[str, str]) -> Moment:
+    """Say one record in words. published: step -> where what it made can be found."""
+    kind, body = row["kind"], row["body"]
+    made = kind == "effect" and body.get("event") == "done" and published.get(row["step"])
+    text = f"{SENTENCES[kind](body)}{f' → {made}' if made else ''}"
+    return Moment(row["at"], kind, row["step"], text, body, tuple(_notes(body)) if kind == "decision" else ())
 
 
 def dollars(micros: int) -> str:
@@ -81,15 +86,31 @@ def _because(body: dict[str, Any]) -> str:
 
 
 def _decision(body: dict[str, Any]) -> str:
-    reads = ", ".join(f"{read['tool']} {read['digest']}" for read in body["reads"]) or "nothing"
-    prompt, repairs = body["prompt"], body["repairs"]
-    steps = ", ".join(f"{action['step']} {action['tool']}" for action in body["actions"][:12])
-    more = f" and {len(body['actions']) - 12} more" if len(body["actions"]) > 12 else ""
+    count, prompt, repairs = len(body["actions"]), body["prompt"], body["repairs"]
+    steps = f"{count} step{'s' if count != 1 else ''}" if count else "nothing more"
     again = f" after {', '.join(body['failed'])} failed" if body["failed"] else ""
-    return (
-        f"{body['agent']} decided{again} on {steps or 'nothing more'}{more}; {body['model']} by {prompt['name']} "
-        f"{prompt['version']}, read {reads}{f', {repairs} repairs' if repairs else ''}; cost {dollars(body['cost_micros'])}"
-    )
+    mended = f", {repairs} of them to mend an answer" if repairs else ""
+    calls = f"{body['model_calls']} model call{'s' if body['model_calls'] != 1 else ''}{mended}"
+    summary = f": {_short(body['summary'])}" if body.get("summary") else ""
+    asked = f"{body['model']} by {prompt['name']} {prompt['version']}"
+    return f"{body['agent']} decided{again} on {steps}{summary}; {asked}, {calls}; cost {dollars(body['cost_micros'])}"
+
+
+def _notes(body: dict[str, Any]) -> Iterator[str]:
+    for read in body["reads"]:
+        given = ", ".join(f"{name} {_short(value)}" for name, value in read["arguments"].items())
+        asked = " (the model asked)" if read["by"] == "model" else ""
+        yield f"read {read['tool']} {read['digest']}: {given or 'no arguments'}{asked}"
+    said = ""
+    for action in body["actions"]:
+        # A recipe gives all its steps the reason of the one that was planned.
+        reason = f": {_short(action['why'])}" if action.get("why") and action["why"] != said else ""
+        said = action.get("why", "")
+        rules = f" [{', '.join(action['rules'])}]" if action.get("rules") else ""
+        yield f"{action['step']} {action['tool']}, {OUTCOMES.get(action['outcome'], action['outcome'])}{rules}{reason}"
+
+
+OUTCOMES = {"allow": "allowed", "deny": "denied", "require_approval": "a person is asked"}
 
 
 def _effect(body: dict[str, Any]) -> str:
@@ -115,6 +136,8 @@ def _ruling(body: dict[str, Any]) -> str:
 def _configuration(body: dict[str, Any]) -> str:
     if body["event"] == "opened":
         return f"started by {body['by'] or 'somebody unnamed'} as {body['workflow_id']}: {body['automation']} {body['bundle'][:12]}"
+    if body["event"] == "moved":
+        return f"{body['by']} moved {_short(body['title'])} on the calendar from {body['from']} to {body['to']} [{body['entry']}]"
     summary = f": {_short(body['summary'])}" if body.get("summary") else ""
     return f"{body['event']}{summary}"
 

@@ -32,6 +32,7 @@ OLDEST_VECTOR = (0, 8, 4)
 RECOVERY_SECONDS = 120.0
 # A server writes its pid file in one go; an empty one that old was left by a crash of the machine.
 HALF_WRITTEN_SECONDS = 10.0
+ORPHAN_SECONDS = 10.0
 CONFIGURATION = """
 # Written by devstack/postgres.py.
 max_connections = 200
@@ -163,18 +164,34 @@ def _postmaster(folder: Path) -> psutil.Process | None:
     with suppress(psutil.Error, ValueError):
         process = psutil.Process(int(lines[0]))
         # It works in its data: that tells it from another process which has its pid now, whatever was done to the clock.
-        if Path(process.cwd()) == folder.resolve():
-            return process
+        return process if _works_in(process, folder) else None
     return None
 
 
 def _forget_recycled(folder: Path) -> None:
     # The wheel believes in any process of that pid; after a crash or a restart of the machine it may be another's.
-    file = folder / "postmaster.pid"
+    file, lines = folder / "postmaster.pid", _postmaster_lines(folder)
     with suppress(FileNotFoundError):
-        whole = len(_postmaster_lines(folder)) >= 5
+        whole = len(lines) >= 5
         if _postmaster(folder) is None and (whole or time.time() - file.stat().st_mtime > HALF_WRITTEN_SECONDS):
+            _await_orphans(folder)
+            if whole:
+                # Postgres believes in it for as long as nobody has asked for the exit code of the process of its pid.
+                (Path(lines[4].strip() or folder) / f".s.PGSQL.{lines[3].strip()}.lock").unlink(missing_ok=True)
             file.unlink()
+
+
+def _await_orphans(folder: Path) -> None:
+    # The children of a killed server outlive it a moment, and a new one refuses to start beside them.
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while any(_works_in(process, folder) for process in psutil.process_iter()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    with suppress(psutil.Error):
+        return Path(process.cwd()) == folder.resolve()
+    return False
 
 
 def require_plain(folder: Path) -> None:
@@ -212,7 +229,13 @@ def main(folder: Path) -> None:
         except subprocess.TimeoutExpired:
             _await_recovery(folder)
         except (subprocess.SubprocessError, RuntimeError) as error:
-            sys.exit(f"{type(error).__name__}: {error}")
+            sys.exit(_fatal(folder / "log") or f"{type(error).__name__}: {error}")
+
+
+def _fatal(log: Path) -> str | None:
+    """Return what Postgres said when it gave up."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return next((line.partition("FATAL:")[2].strip() for line in reversed(lines) if "FATAL:" in line), None)
 
 
 @contextmanager

@@ -131,7 +131,8 @@ def _gone(process: psutil.Process) -> bool:
         process.wait(0)
         return True
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        # While others of its threads are still ending, it holds its ports and files.
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
 

@@ -1,5 +1,6 @@
 """Rules in CEL: what may run, what a person must see, what is refused, and why."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,7 +49,11 @@ class _CelCondition:
         self._expression = expression
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
-        value = self._expression.eval(data=facts)
+        try:
+            value = self._expression.eval(data=facts)
+        except RuntimeError as error:
+            # Facts that CEL cannot hold, such as text with half a surrogate pair, are raised and not returned.
+            raise ValueError(str(error)) from None
         if value.type().name() != "bool" and value.type() != cel.Type.BOOL:
             # An error is a value in CEL, and it must never read as "no rule against it".
             raise ValueError(str(value.value()))
@@ -66,7 +71,8 @@ class Cel:
         try:
             compiled = self._environment.compile(expression)
         except RuntimeError as error:
-            reason = str(error).removeprefix("INVALID_ARGUMENT: ERROR: ").split("[INVALID_ARGUMENT]")[0].strip()
+            # Below each mistake CEL draws the expression with an arrow; the position says it in one line.
+            reason = "; ".join(re.findall(r"(?m)ERROR: <input>:(.+?)(?: \[INVALID_ARGUMENT\])?$", str(error))) or str(error)
             raise BadInput(f"{reason} (facts are {', '.join(sorted(FACTS))})") from None
         if compiled.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
             raise BadInput(f"{expression!r} is not a truth value")

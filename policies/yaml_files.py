@@ -32,7 +32,7 @@ class YamlFile:
             raise BadConfiguration(f"{path}:{line}: {error.problem or error} {error.context or ''}".rstrip()) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            raise BadConfiguration(f"{path}:{line}: the character {error.character!r} cannot stand here") from None
+            raise BadConfiguration(f"{path}:{line}: the character U+{ord(text[error.position]):04X} cannot stand here") from None
         except RecursionError:
             raise BadConfiguration(f"{path}:1: it is nested too deeply") from None
         except (yaml.YAMLError, ValueError) as error:

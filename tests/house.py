@@ -19,10 +19,12 @@ from contracts import names
 from contracts.runs import StartRequest
 from database import Database
 from devstack.scripted_model import ScriptedModel, serving
-from ledger import runs
+from ledger import effects, runs
+from ledger.effects import Effect
 from policies import bundles
 from settings import Settings
 from tests.servers import until
+from tools import documents
 
 AUTOMATIONS = Path(__file__).parent / "automations"
 Handle = WorkflowHandle[Any, Any]
@@ -38,6 +40,11 @@ def plan(*steps: dict[str, Any], done: bool = True) -> dict[str, Any]:
     return {"answer": {"steps": list(steps), "done": done}}
 
 
+def statuses(found: Explained) -> dict[str, str]:
+    """Return how each step stands."""
+    return {row.step: row.status for row in found.steps}
+
+
 @dataclass
 class House:
     """What a test can do with it."""
@@ -50,7 +57,9 @@ class House:
     tenant: str = "default"
     handles: list[Handle] = field(default_factory=list[Handle])
 
-    async def start(self, *script: Any, id: str | None = None, input: dict[str, Any] | None = None, kind: str = names.ORCHESTRATOR) -> Handle:
+    async def start(
+        self, *script: Any, id: str | None = None, input: dict[str, Any] | None = None, kind: str = names.ORCHESTRATOR
+    ) -> Handle:
         """Set the model's script, if one is given, and start a run."""
         if script:
             self.model.set_script(script)
@@ -112,6 +121,17 @@ class House:
         async with self.database.transaction(self.tenant) as tx:
             rows = await tx.fetch("SELECT id, body FROM document WHERE tenant = $1 AND kind = $2", self.tenant, kind)
         return Counter({row["id"]: row["body"]["count"] for row in rows})
+
+    async def effects(self, handle: Handle) -> list[Effect]:
+        """Return the effects of a run, compensations too, oldest first."""
+        async with self.database.transaction(self.tenant) as tx:
+            found = await runs.find(tx, handle.id)
+            return await effects.of_run(tx, found.lineage) if found else []
+
+    async def put(self, kind: str, id: str, body: dict[str, Any]) -> None:
+        """Write a document of the automation, as a tool or a person would."""
+        async with self.database.transaction(self.tenant) as tx:
+            await documents.write(tx, self.automation, kind, id, body, writer=secrets.token_hex(4))
 
     async def notes(self) -> list[str]:
         """Return the notes that exist, sorted."""

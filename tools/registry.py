@@ -28,7 +28,9 @@ def load(path: Path) -> dict[str, Tool]:
     except Exception as error:
         raise BadConfiguration(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     version = hashlib.sha256(source).hexdigest()
-    found = [item.__perdure_tool__ for item in vars(module).values() if isinstance(getattr(item, "__perdure_tool__", None), Tool)]
+    declared = (getattr(item, "__perdure_tool__", None) for item in vars(module).values())
+    # Each once: a module may know one function by two names.
+    found = list(dict.fromkeys(tool for tool in declared if isinstance(tool, Tool)))
     tools = {tool.name: replace(tool, version=version) for tool in found}
     if len(tools) < len(found):
         raise BadConfiguration(f"{path}: two tools share a name; names are {sorted(tool.name for tool in found)}")

@@ -1,9 +1,10 @@
 """The gate: what waits for a person or a time, and what people say meanwhile."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RawValue
@@ -15,6 +16,12 @@ from contracts.runs import Carried, RunRef
 from workflows import steps
 
 PENDING_SHOWN = 100
+CLAIM_BYTES = 64_000
+"""The longest signal that is read: one as long as the server takes could not be handed on, and would stop the run."""
+CLAIMS_CARRIED = 16
+"""With their length above, what one payload of the server (2 MB) surely holds."""
+AGAIN = 1000
+"""Milliseconds until a slot is looked at again that is past here and not yet there: clocks differ."""
 
 
 class Gates:
@@ -27,25 +34,29 @@ class Gates:
         self.claimed = carried.claimed if carried else 0
         self.leaving = False
         self._ended: set[str] = set()
-        self._woken: set[str] = set()
+        self._wakes = 0
+        self._seen: dict[str, int] = {}
         # By function and not by decorator, so that every pattern's workflow has the same ears.
         workflow.set_dynamic_signal_handler(self._on_signal)
         workflow.set_query_handler(names.PENDING, self._pending)
 
     def note(self, step: str, result: ActResult) -> None:
         """Take over what `act` said the step has to wait for."""
-        if result.gate and (kept := self.gates.get(step)) and kept.request == result.gate.request:
-            return  # Its rungs that were climbed stay climbed.
         if result.gate:
             self.gates[step] = result.gate
         elif result.at is not None:
-            self.slots[step] = result.at
+            now = int(workflow.now().timestamp() * 1000)
+            self.slots[step] = result.at if result.at > now else now + AGAIN
 
     async def passed(self, step: str, run: RunRef) -> bool:
         """Wait for what the step waits for; False where the run goes on elsewhere first, and takes the wait along."""
         if step in self.gates and not await self._ruled(step, run):
             return False
-        return step not in self.slots or await self._slot_came(step)
+        if step in self.slots and not await self._slot_came(step):
+            return False
+        # A wake that is heard from here on may tell of something newer than what `act` is about to read.
+        self._seen[step] = self._wakes
+        return True
 
     async def _ruled(self, step: str, run: RunRef) -> bool:
         # The request's row is the truth and a signal only wakes us: `act` reads it again, so a false wake costs a look.
@@ -53,7 +64,7 @@ class Gates:
             if self.leaving:
                 return False
             # Rungs (reminder, escalation, the safe end) are absolute times, so continue-as-new keeps them.
-            if await self._woken_before(gate.rungs[0].at, gate.request):
+            if await self._came_before(gate.rungs[0].at, lambda: gate.request in self._ended, gate.request):
                 continue
             state = await steps.climb(ClimbRequest(tenant=run.tenant, request=gate.request, rung=gate.rungs[0]))
             self.gates[step] = gate.model_copy(update={"rungs": gate.rungs[1:]})
@@ -63,25 +74,22 @@ class Gates:
         return True
 
     async def _slot_came(self, step: str) -> bool:
-        self._woken.discard(step)
-        if not await self._woken_before(self.slots[step], step):
-            del self.slots[step]
-            return True
-        if self.leaving:
+        def moved() -> bool:
+            return self._wakes > self._seen.get(step, 0)
+
+        if await self._came_before(self.slots[step], moved, step) and not moved():
             return False
-        # Somebody moved an entry: `act` reads the slot again and answers with the new time.
+        # Its time has come, or somebody moved an entry: `act` reads the slot again and answers with the new time.
         del self.slots[step]
         return True
 
-    async def _woken_before(self, at: int, name: str) -> bool:
-        """Wait until ``at`` (epoch milliseconds) and return whether something else came first."""
+    async def _came_before(self, at: int, something: Callable[[], bool], name: str) -> bool:
+        """Wait until ``at`` (epoch milliseconds) and return whether ``something``, or the end of this execution, came first."""
         seconds = at / 1000 - workflow.now().timestamp()
         if seconds <= 0:
             return False
         with suppress(asyncio.TimeoutError):
-            await workflow.wait_condition(
-                lambda: self.leaving or name in self._ended or name in self._woken, timeout=timedelta(seconds=seconds), timeout_summary=name
-            )
+            await workflow.wait_condition(lambda: self.leaving or something(), timeout=timedelta(seconds=seconds), timeout_summary=name)
             return True
         return False
 
@@ -93,10 +101,17 @@ class Gates:
                 return
             await self._hand_over_one(run)
 
-    async def hand_over_rest(self, run: RunRef) -> None:
-        """Hand over what is left, so that a late claim is answered too."""
-        while self.claims:
+    async def hand_over_rest(self, run: RunRef, *, but: int = 0) -> None:
+        """Hand over what is left, so that a late claim is answered too. but: how many may stay."""
+        while len(self.claims) > but:
             await self._hand_over_one(run)
+
+    def carried(self) -> dict[str, Any]:
+        """Return what the next execution needs of this, as fields of `Carried`."""
+        # Whose request ended while this execution was leaving need not wait there for what was heard here.
+        gates = tuple(gate for gate in self.gates.values() if gate.request not in self._ended)
+        slots = {step: at for step, at in self.slots.items() if self._wakes == self._seen.get(step, 0)}
+        return {"gates": gates, "slots": slots, "claims": tuple(self.claims), "claimed": self.claimed}
 
     async def _hand_over_one(self, run: RunRef) -> None:
         # Taken off after the call: should the run leave in between, the claim goes along; the row takes it once.
@@ -114,7 +129,7 @@ class Gates:
         elif heard.request:
             self._ended.add(heard.request)
         else:
-            self._woken.update(self.slots)
+            self._wakes += 1
 
     def _pending(self) -> list[Pending]:
         waiting = sorted(self.gates.values(), key=lambda gate: gate.request)[:PENDING_SHOWN]
@@ -132,6 +147,8 @@ def _heard(name: str, inputs: Sequence[RawValue]) -> Claim | Wake:
         return Claim(signal=name[:80], why=f"there is no signal {name[:80]!r}; `{names.DECIDE}` is the one for people")
     if len(inputs) != 1:
         return Claim(signal=name, why=f"{len(inputs)} inputs were given; one is right: {_FORM}")
+    if (length := len(inputs[0].payload.data)) > CLAIM_BYTES:
+        return Claim(signal=name, why=f"it has {length} bytes; {CLAIM_BYTES} is the most")
     try:
         value = workflow.payload_converter().from_payload(inputs[0].payload)
         heard = model.model_validate(value)

@@ -10,7 +10,7 @@ from contracts.effects import ENDED, ActRequest, GiveUpRequest, UndoRequest
 from contracts.plans import StepRef
 from contracts.runs import Carried, CloseRunRequest, Ending, OpenRunRequest, Run, RunResult, StartRequest
 from workflows import steps
-from workflows.approval import Gates
+from workflows.approval import CLAIMS_CARRIED, Gates
 
 
 class Lifecycle:
@@ -23,7 +23,10 @@ class Lifecycle:
         self.run: Run
 
     async def open(self) -> None:
-        """Pin the run, and begin to hand over claims. Raises: ApplicationError where the run may not start."""
+        """Pin the run, and begin to hand over claims. Raises: ApplicationError where the run may not start.
+
+        A cancel that comes meanwhile is seen after it, in `go_on`: a row that was inserted has to be closed.
+        """
         self.run = self._start.carried.run if self._start.carried else await self._opened()
         self._slots = asyncio.Semaphore(self.run.limits.parallel)
         self._claims = asyncio.create_task(self.gates.hand_over(self.run.ref))
@@ -42,7 +45,14 @@ class Lifecycle:
         try:
             return await steps.open_run(request)
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             raise ApplicationError(steps.reason(error), type="NotOpened", non_retryable=True) from error
+
+    def go_on(self) -> None:
+        """Raise CancelledError where a cancel came while an activity ended well: the SDK then keeps it to itself."""
+        if workflow.cancellation_reason() is not None:
+            raise asyncio.CancelledError
 
     async def act(self, step: StepRef) -> str | None:
         """Act on a step until it has ended; None where it waits and the run goes on elsewhere."""
@@ -71,26 +81,45 @@ class Lifecycle:
 
     async def continue_as_new(self, carried: Carried) -> None:
         """Go on in a new execution, with every wait and every claim. Nothing runs any more; does not return."""
-        await self._claims
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        gates = self.gates
+        await self._quiet()
+        await self.gates.hand_over_rest(self.run.ref, but=CLAIMS_CARRIED)
         # From here to the end nothing is awaited, so no signal can come between.
-        waiting = {"gates": tuple(gates.gates.values()), "slots": gates.slots, "claims": tuple(gates.claims), "claimed": gates.claimed}
-        carried = carried.model_copy(update={"counts": dict(self.counts), **waiting})
+        carried = carried.model_copy(update={"counts": dict(self.counts), **self.gates.carried()})
         workflow.continue_as_new(self._start.model_copy(update={"carried": carried, "input": {}}))
 
+    async def _quiet(self) -> None:
+        """Wait until the claim that is being handed over is answered; a cancel of the wait must not cancel that."""
+        self.gates.leaving = True
+        await workflow.wait_condition(self._claims.done)
+        self._claims.result()
+
     async def end(self, status: Ending, summary: str, decisions: int) -> RunResult:
-        """Undo what a failed run did, end its row and answer what people still said.
+        """Undo what a failed run did, end its row and answer what people still said. A cancel does not stop it.
 
         Raises: ApplicationError where the run failed, so that Temporal shows it as failed.
         """
+        ending = asyncio.create_task(self._ended(status, summary, decisions))
+        try:
+            await workflow.wait_condition(ending.done)
+        except asyncio.CancelledError:
+            await workflow.wait_condition(ending.done)
+        return ending.result()
+
+    async def _ended(self, status: Ending, summary: str, decisions: int) -> RunResult:
         if status != "completed" and self.run.on_failure == "undo":
-            left = (await steps.undo(UndoRequest(run=self.run.ref, reason=summary), self.run.limits)).left
-            summary += f"; not undone: {'; '.join(left)}" if left else ""
+            summary += await self._undone(summary)
         await steps.close_run(CloseRunRequest(run=self.run.ref, status=status, summary=summary[:2000]))
-        self.gates.leaving = True
-        await self._claims
+        await self._quiet()
         await self.gates.hand_over_rest(self.run.ref)
         if status == "failed":
             raise ApplicationError(summary, type="RunFailed", non_retryable=True)
         return RunResult(lineage=self.run.ref.lineage, status=status, summary=summary, decisions=decisions, statuses=dict(self.counts))
+
+    async def _undone(self, summary: str) -> str:
+        """Undo what the run did; say what is left, if anything."""
+        try:
+            left = (await steps.undo(UndoRequest(run=self.run.ref, reason=summary), self.run.limits)).left
+        except ActivityError as error:
+            # The row is closed all the same: a run that stays open would say less.
+            return f"; the undo failed: {steps.reason(error)}"
+        return f"; not undone: {'; '.join(left)}" if left else ""

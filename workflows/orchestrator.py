@@ -36,6 +36,8 @@ class Orchestrator:
         try:
             summary, failed = await self.decide_and_act()
         except (asyncio.CancelledError, ActivityError) as error:
+            # What ends well all the same, and then would wait for a person, must not begin to.
+            self.life.gates.leaving = True
             await self.plan.cancel()
             if is_cancelled_exception(error):
                 await self.life.end("cancelled", "cancelled by request", self.window)
@@ -48,6 +50,7 @@ class Orchestrator:
         """Go from window to window; return how it ended, and whether badly."""
         limits = self.life.run.limits
         while True:
+            self.life.go_on()
             await self.plan.run(self.life.leaving)
             if self.life.leaving():
                 await self.life.continue_as_new(self.carried())

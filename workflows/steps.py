@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from contracts import names
 from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleResult
@@ -29,6 +29,7 @@ async def open_run(request: OpenRunRequest) -> Run:
         start_to_close_timeout=LEDGER_ATTEMPT,
         schedule_to_close_timeout=LEDGER,
         retry_policy=RETRY,
+        cancellation_type=WAIT,
     )
 
 
@@ -122,7 +123,8 @@ async def climb(request: ClimbRequest) -> RequestState:
 def reason(error: ActivityError) -> str:
     """Return what the last attempt said, at most 400 characters."""
     cause: BaseException | None = error
-    while isinstance(cause, FailureError) and cause.cause is not None:
+    # Below the first one lies what it was made of, in words that are nobody's business.
+    while isinstance(cause, FailureError) and cause.cause is not None and not isinstance(cause, ApplicationError):
         cause = cause.cause
     message = cause.message if isinstance(cause, FailureError) else str(cause)
     return (message or "it did not answer in time")[:400]

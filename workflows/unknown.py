@@ -19,7 +19,8 @@ class Unknown:
         kind = workflow.info().workflow_type
         if len(inputs) != 1:
             raise ApplicationError(f"there is no workflow type {kind!r}", type="NotOpened", non_retryable=True)
-        start = workflow.payload_converter().from_payload(inputs[0].payload, StartRequest)
+        # By the converter's plural: the other raises what would be tried for ever.
+        start: StartRequest = workflow.payload_converter().from_payloads([inputs[0].payload], [StartRequest])[0]
         # `open_run` knows which type the automation's pattern has, and refuses every other one.
         await Lifecycle(start).open()
         raise ApplicationError(f"there is no workflow type {kind!r}", type="NotOpened", non_retryable=True)

@@ -36,6 +36,8 @@ QUOTES = {"blog": 5, "newsletter": 4, "social": 3}
 KEPT = timedelta(days=3650)
 # What a service that takes Idempotency-Key can be expected to remember.
 REMEMBERED = timedelta(hours=24)
+# After a crash a claim waits until its attempt must have ended, so these are as short as their work allows.
+QUICK, CALLS = 10.0, 20.0
 Channel = Literal["blog", "newsletter", "social"]
 
 
@@ -299,7 +301,7 @@ class DeleteBrief(BaseModel):
     brief: str
 
 
-@tool("brief.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="brief.delete")
+@tool("brief.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="brief.delete", seconds=QUICK)
 async def write_brief(arguments: WriteBrief, context: ToolContext) -> Brief:
     """Write the brief of one piece: its title, its channel and the sentences of the note it will quote."""
     folder, theme = Path(str(context.input["sources"])), one_line(str(context.input["theme"]))
@@ -338,7 +340,7 @@ def headline(title: str, note: Note) -> str:
     return title if said and 2 * len(said & (words(_prose(note)) | words(note.title))) >= len(said) else note.title
 
 
-@tool("brief.delete", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True)
+@tool("brief.delete", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True, seconds=QUICK)
 async def delete_brief(arguments: DeleteBrief, context: ToolContext) -> Nothing:
     """Delete a brief."""
     await context.documents.delete("brief", arguments.brief)
@@ -359,7 +361,7 @@ class DeleteDraft(BaseModel):
     draft: str
 
 
-@tool("draft.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="draft.delete")
+@tool("draft.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="draft.delete", seconds=QUICK)
 async def write_draft(arguments: WriteDraft, context: ToolContext) -> Draft:
     """Write the draft of a brief: a template arranges its quotes for its channel."""
     brief = await _document(context, "brief", arguments.brief)
@@ -407,7 +409,7 @@ def _render(name: str, values: dict[str, Any]) -> tuple[str, str]:
     return text, hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
 
-@tool("draft.delete", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True)
+@tool("draft.delete", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True, seconds=QUICK)
 async def delete_draft(arguments: DeleteDraft, context: ToolContext) -> Nothing:
     """Delete a draft."""
     await context.documents.delete("draft", arguments.draft)
@@ -441,7 +443,7 @@ class RemoveEntry(BaseModel):
     entry: str
 
 
-@tool("calendar.place", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="calendar.remove")
+@tool("calendar.place", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="calendar.remove", seconds=QUICK)
 async def place_entry(arguments: PlaceEntry, context: ToolContext) -> Entry:
     """Put a draft on the editorial calendar, at the run's next free slot."""
     id = _id(context)
@@ -475,7 +477,7 @@ async def _take_slot(context: ToolContext, entry: str) -> int:
     raise AssertionError
 
 
-@tool("calendar.remove", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True)
+@tool("calendar.remove", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True, seconds=QUICK)
 async def remove_entry(arguments: RemoveEntry, context: ToolContext) -> Nothing:
     """Take an entry off the calendar and free its slot."""
     for slot in await context.documents.list("slot"):
@@ -518,7 +520,7 @@ class UnpublishPost(BaseModel):
     ref: str
 
 
-@tool("blog.publish", effect="egress", guarantee="idempotent", key_ttl=KEPT, compensate_with="blog.unpublish", due=slot)
+@tool("blog.publish", effect="egress", guarantee="idempotent", key_ttl=KEPT, compensate_with="blog.unpublish", due=slot, seconds=QUICK)
 async def publish_post(arguments: Publish, context: ToolContext) -> Published:
     """Publish a draft in the site folder, as Markdown with front matter."""
     draft, entry = await _document(context, "draft", arguments.draft), await _document(context, "calendar", arguments.entry)
@@ -550,7 +552,7 @@ def _write_once(path: Path, text: str) -> None:
     Path(part.name).replace(path)
 
 
-@tool("blog.unpublish", effect="egress", guarantee="idempotent", key_ttl=KEPT, irreversible=True)
+@tool("blog.unpublish", effect="egress", guarantee="idempotent", key_ttl=KEPT, irreversible=True, seconds=QUICK)
 async def unpublish_post(arguments: UnpublishPost, context: ToolContext) -> Nothing:
     """Take a post off the site folder."""
     site = (context.folder / "site").resolve()
@@ -582,7 +584,7 @@ class CorrectNewsletter(BaseModel):
     recipients: list[str]
 
 
-@tool("newsletter.send", effect="egress", guarantee="guarded", compensate_with="newsletter.correct", due=slot)
+@tool("newsletter.send", effect="egress", guarantee="guarded", compensate_with="newsletter.correct", due=slot, seconds=CALLS)
 async def send_newsletter(arguments: SendNewsletter, context: ToolContext) -> SentNewsletter:
     """Send a draft as a newsletter by mail."""
     message = _mail(context, arguments.title, arguments.text, arguments.recipients)
@@ -591,7 +593,7 @@ async def send_newsletter(arguments: SendNewsletter, context: ToolContext) -> Se
     return SentNewsletter(channel="newsletter", ref=message["Message-ID"], title=arguments.title, recipients=took, refused=refused)
 
 
-@tool("newsletter.correct", effect="egress", guarantee="guarded", irreversible=True)
+@tool("newsletter.correct", effect="egress", guarantee="guarded", irreversible=True, seconds=CALLS)
 async def correct_newsletter(arguments: CorrectNewsletter, context: ToolContext) -> Nothing:
     """Send a correction after a newsletter that should not have gone out."""
     text = f"Please disregard our newsletter “{arguments.title}”: it was sent by mistake.\n"
@@ -690,7 +692,7 @@ class DeletePost(BaseModel):
     post: str
 
 
-@tool("social.post", effect="egress", guarantee="idempotent", key_ttl=REMEMBERED, compensate_with="social.delete", due=slot)
+@tool("social.post", effect="egress", guarantee="idempotent", key_ttl=REMEMBERED, compensate_with="social.delete", due=slot, seconds=CALLS)
 async def post_social(arguments: Publish, context: ToolContext) -> Posted:
     """Post a draft on the social network."""
     reply = await _call(context, "POST", "/posts", {"title": arguments.title, "text": arguments.text})
@@ -701,7 +703,7 @@ async def post_social(arguments: Publish, context: ToolContext) -> Posted:
         raise ToolUnknown(f"the social network answered {reply.status_code} but did not name the post") from None
 
 
-@tool("social.delete", effect="egress", guarantee="idempotent", key_ttl=KEPT, irreversible=True)
+@tool("social.delete", effect="egress", guarantee="idempotent", key_ttl=KEPT, irreversible=True, seconds=CALLS)
 async def delete_social(arguments: DeletePost, context: ToolContext) -> Nothing:
     """Delete a post from the social network; one that is gone already is fine."""
     await _call(context, "DELETE", f"/posts/{quote(arguments.post, safe='')}", fine=(404, 410))

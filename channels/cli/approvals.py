@@ -1,25 +1,24 @@
 """Commands for people who rule: what waits, approve, reject."""
 
-import dataclasses
 import getpass
-import json
 import uuid
+from contextlib import suppress
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.panel import Panel
-from rich.table import Table
+from rich.console import Group
+from temporalio.service import RPCError
 
 from activities.sweeper import sender
-from channels.cli import link
+from channels.cli import cards, link, screen
 from contracts.approvals import RuleResult, Ruling, Verdict
+from contracts.errors import BadInput, PerdureError
+from database import Database
 from ledger import approvals, outbox, records
 from ledger.approvals import Request
 from settings import Settings
 
 CHANNEL = "cli"
-SHOWN = 1500  # characters of one argument
 
 
 def register(app: typer.Typer) -> None:
@@ -28,18 +27,39 @@ def register(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
-def list_open(tenant: link.Tenant = None, as_json: link.Json = False) -> None:
-    """List what waits for a person, oldest first."""
-    settings = Settings()
-    found = link.run(_open(settings, tenant or settings.tenant))
-    if as_json:
-        link.print_json([dataclasses.asdict(request) for request in found])
+def list_open(
+    id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Show the whole card of this one.")] = None,
+    tenant: link.Tenant = None,
+    as_json: link.Json = False,
+) -> None:
+    """List what waits for a person, oldest first, or show one card in full."""
+    settings = link.settings()
+    tenant = tenant or settings.tenant
+    if id is not None:
+        _card(link.run(_read(settings, tenant, id)), tenant, as_json=as_json)
         return
-    table = Table("request", "run", "step", "tool", "groups", "because", "until", box=None)
-    for request in found:
-        until = f"{request.deadline:%Y-%m-%d %H:%M} UTC"
-        table.add_row(request.id, request.workflow_id, request.step, request.tool, ", ".join(request.groups), escape(request.reason), until)
-    link.OUT.print(table if found else "nothing waits for a person")
+    found = link.run(_open(settings, tenant))
+    if as_json:
+        screen.print_json(found)
+    else:
+        screen.show(Group(*(cards.brief(each, tenant) for each in found)) if found else "nothing waits for a person")
+
+
+def _card(request: Request, tenant: str, *, as_json: bool) -> None:
+    if as_json:
+        screen.print_json(request)
+        return
+    screen.show(cards.card(request))
+    if not request.ended:
+        screen.show("\n".join(cards.commands(request, tenant)))
+
+
+async def _read(settings: Settings, tenant: str, id: str) -> Request:
+    async with link.database(settings) as database, database.transaction(tenant) as tx:
+        found = await approvals.read(tx, id)
+    if found is None:
+        raise BadInput(f"tenant {tenant} has no request {id!r}: `starter.py approvals` lists what waits")
+    return found
 
 
 async def _open(settings: Settings, tenant: str) -> list[Request]:
@@ -57,30 +77,37 @@ def approve(
     arguments: Annotated[str | None, typer.Option("--arguments", help="JSON: run these instead; the whole arguments.")] = None,
     by: By = None,
     tenant: link.Tenant = None,
+    as_json: link.Json = False,
 ) -> None:
-    """Approve one request, as it is or with other arguments."""
-    _say(id, "edit" if arguments else "approve", reason, by, tenant, arguments)
+    """Approve one request, as it is or with other arguments; exits with 1 if it is refused."""
+    _say(id, "approve" if arguments is None else "edit", reason, by, tenant, arguments, as_json=as_json)
 
 
 def reject(
-    id: Id, reason: Annotated[str, typer.Option("--reason", help="Why; required.")], by: By = None, tenant: link.Tenant = None
+    id: Id,
+    reason: Annotated[str, typer.Option("--reason", help="Why; required.")],
+    by: By = None,
+    tenant: link.Tenant = None,
+    as_json: link.Json = False,
 ) -> None:
-    """Reject one request."""
-    _say(id, "reject", reason, by, tenant, None)
+    """Reject one request; exits with 1 if it is refused."""
+    _say(id, "reject", reason, by, tenant, None, as_json=as_json)
 
 
-def _say(id: str, verdict: Verdict, reason: str, by: str | None, tenant: str | None, arguments: str | None) -> None:
-    settings = Settings()
+def _say(id: str, verdict: Verdict, reason: str, by: str | None, tenant: str | None, arguments: str | None, *, as_json: bool) -> None:
+    settings = link.settings()
     result = link.run(_rule(settings, tenant or settings.tenant, id, verdict, reason, by or getpass.getuser(), arguments))
-    (link.OUT if result.accepted else link.ERR).print(escape(result.message), style="green" if result.accepted else "red")
+    if as_json:
+        screen.print_json(result.model_dump())
+    elif result.accepted:
+        screen.show(screen.styled(result.message, "green"))
     if not result.accepted:
-        raise typer.Exit(1)
+        link.fail(result.message, link.REFUSED)
 
 
 async def _rule(settings: Settings, tenant: str, id: str, verdict: Verdict, reason: str, by: str, arguments: str | None) -> RuleResult:
     edited = None if arguments is None else link.json_object(arguments, "--arguments")
-    ruling = Ruling(request=id, verdict=verdict, by=by, reason=reason, arguments=edited)
-    return await rule(settings, tenant, ruling)
+    return await rule(settings, tenant, Ruling(request=id, verdict=verdict, by=by, reason=reason, arguments=edited))
 
 
 async def rule(settings: Settings, tenant: str, ruling: Ruling) -> RuleResult:
@@ -95,18 +122,12 @@ async def rule(settings: Settings, tenant: str, ruling: Ruling) -> RuleResult:
                 body = {"event": "refused", "signal": "ruling", "why": result.message, "channel": CHANNEL, **said}
                 await records.append(tx, f"{ruling.request}/refused/{uuid.uuid4()}", "access", found.lineage if found else None, None, body)
         if result.accepted:
-            # The worker sweeps the outbox too; delivering now saves the person a second of waiting.
-            await outbox.deliver(database, tenant, sender(await link.temporal(settings)))
+            await wake(settings, database, tenant)
     return result
 
 
-def card(request: Request) -> Panel:
-    """Show what would happen, rendered from the action itself and never from the model's words."""
-    lines = [f"[bold]{escape(name)}[/]: {escape(_short(value))}" for name, value in request.arguments.items()]
-    foot = f"because {request.reason} · digest {request.digest[:12]} · silence until {request.deadline:%Y-%m-%d %H:%M} UTC refuses"
-    return Panel("\n".join(lines), title=f"{escape(request.tool)} — {request.step}", subtitle=escape(foot), title_align="left")
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
+async def wake(settings: Settings, database: Database, tenant: str) -> None:
+    """Deliver what waits in the outbox: workers do so too, and now saves the person a second of waiting."""
+    # What was ruled is ruled: should Temporal be down, a worker delivers when it is back.
+    with suppress(PerdureError, RPCError):
+        await outbox.deliver(database, tenant, sender(await link.temporal(settings)))

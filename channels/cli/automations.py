@@ -2,13 +2,15 @@
 
 import getpass
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from channels.cli import link
-from contracts.errors import BadConfiguration
+from channels.changes import changes
+from channels.cli import link, screen
+from contracts.errors import BadConfiguration, BadInput
 from database import Database
 from policies import bundles
 from policies.bundles import Bundle
@@ -16,22 +18,52 @@ from settings import Settings
 from tools import registry
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply did. ``before`` is the bundle that was live, if there was one."""
+
+    automation: str
+    bundle: str
+    before: str | None
+    changed: bool
+    changes: list[str]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("apply")(apply)
 
 
-def apply(name: Annotated[str, typer.Argument(help="A folder of automations/.")], tenant: link.Tenant = None) -> None:
+def apply(
+    name: Annotated[str, typer.Argument(help="A folder of automations/.")], tenant: link.Tenant = None, as_json: link.Json = False
+) -> None:
     """Check an automation's folder and make it what new runs get; running plans keep what they started with."""
-    settings = Settings()
-    bundle, changed = link.run(_apply(settings, tenant or settings.tenant, name))
-    link.OUT.print(f"{name} {bundle.hash[:12]} {'is live for new runs' if changed else 'was live already'}")
+    settings = link.settings()
+    applied = link.run(_apply(settings, tenant or settings.tenant, name))
+    if as_json:
+        screen.print_json(applied)
+        return
+    if not applied.changed:
+        screen.show(f"{name} {applied.bundle[:12]} was live already: nothing in the folder has changed")
+        return
+    before = f", instead of {applied.before[:12]}" if applied.before else ""
+    screen.show("\n".join([f"{name} {applied.bundle[:12]} is live for new runs{before}", *(f"  {line}" for line in applied.changes)]))
 
 
-async def _apply(settings: Settings, tenant: str, name: str) -> tuple[Bundle, bool]:
+async def _apply(settings: Settings, tenant: str, name: str) -> Applied:
     bundle = load(settings.automations / name)
-    async with link.database(settings) as database, database.transaction(tenant) as tx:
-        return bundle, await bundles.apply(tx, bundle, getpass.getuser())
+    async with link.database(settings) as database:
+        before = await live(database, tenant, name)
+        async with database.transaction(tenant) as tx:
+            changed = await bundles.apply(tx, bundle, getpass.getuser())
+    return Applied(name, bundle.hash, before.hash if before else None, changed, changes(before, bundle) if changed else [])
+
+
+async def live(database: Database, tenant: str, automation: str) -> Bundle | None:
+    """Return the bundle that new runs get, or None."""
+    async with database.transaction(tenant) as tx:
+        hash = await bundles.live(tx, automation)
+    return await bundles.Bundles(database).get(tenant, hash) if hash else None
 
 
 def load(folder: Path) -> Bundle:
@@ -48,13 +80,43 @@ def folders(automations: Path) -> Iterable[Path]:
     return sorted(path.parent for path in automations.glob("*/automation.yaml"))
 
 
-async def apply_all(settings: Settings) -> None:
-    """Apply every automation of this checkout, as `up` does on one machine."""
-    assert settings.database_url is not None
-    database = await Database.connect(settings.database_url.get_secret_value(), size=2)
+def hint(settings: Settings, live: Bundle) -> str | None:
+    """Say so where the folder on this machine is not what new runs get."""
+    folder = settings.automations / live.automation
+    if not settings.one_machine or not folder.is_dir():
+        return None
     try:
-        for folder in folders(settings.automations):
-            async with database.transaction(settings.tenant) as tx:
-                await bundles.apply(tx, load(folder), "up")
-    finally:
-        await database.close()
+        bundle = load(folder)
+    except BadInput as error:
+        return f"{folder} has a mistake, so the bundle {live.hash[:12]} runs that was applied before: {error}"
+    if bundle.hash == live.hash:
+        return None
+    apply = link.command("apply", live.automation)
+    return f"{folder} has changed since it was applied, and {live.hash[:12]} runs: `{apply}` makes the change live"
+
+
+class Folders:
+    """Applies every automation of this checkout, as `up` does on one machine; a broken one stops no other."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+
+    async def apply_all(self, settings: Settings) -> None:
+        """Apply what can be applied, and keep what is wrong with the rest."""
+        async with link.database(settings) as database:
+            for folder in folders(settings.automations):
+                try:
+                    bundle = load(folder)
+                except BadInput as error:
+                    self.problems[folder.name] = str(error)
+                    continue
+                async with database.transaction(settings.tenant) as tx:
+                    await bundles.apply(tx, bundle, "up")
+
+
+async def apply_all(settings: Settings) -> None:
+    """Apply every automation of this checkout. Raises: BadConfiguration with all that is wrong, when the others are applied."""
+    applied = Folders()
+    await applied.apply_all(settings)
+    if applied.problems:
+        raise BadConfiguration("\n".join(applied.problems.values()))

@@ -6,21 +6,22 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
-from rich.table import Table
+from rich.text import Text
 
 from channels import explain
-from channels.cli import approvals, automations, link
+from channels.cli import approvals, cards, link, screen
+from channels.cli.automations import Folders
 from channels.cli.runs import start_run
 from channels.cli.stack import progress
 from channels.explain import Explained
 from contracts.approvals import Ruling
-from contracts.errors import BadInput
+from contracts.errors import BadInput, PerdureError
 from database import Database
 from devstack import stack
 from devstack.journal import Journal
@@ -30,6 +31,7 @@ from ledger.approvals import Request
 from ledger.effects import Effect
 from settings import ROOT, Settings
 
+AUTOMATION = "content-ops"
 THEME = "durable agents that publish exactly once"
 SLOTS = {"first_slot_seconds": 8, "slot_every_seconds": 5}
 PATIENCE = 600.0  # seconds until the demo gives up on its run
@@ -61,11 +63,15 @@ def demo(
 ) -> None:
     """Plan, ask you, lose the worker to SIGKILL, and publish exactly once."""
     if not yes and not sys.stdin.isatty():
-        link.ERR.print("there is no terminal to ask on: answer beforehand with --yes", style="red")
-        raise typer.Exit(2)
+        link.fail("there is no terminal to ask on: answer beforehand with --yes")
     started = time.monotonic()
+    settings, applied = link.settings(), Folders()
     with progress() as say:
-        settings = link.run(stack.up(Settings(), say, prepare=automations.apply_all))
+        settings = link.run(stack.up(settings, say, prepare=applied.apply_all))
+    if problem := applied.problems.pop(AUTOMATION, None):
+        link.fail(problem)
+    for problem in applied.problems.values():
+        screen.warn(problem)
     found, done, kills = link.run(_run(settings, yes=yes))
     copies = outside(settings, done)
     summary = Summary(
@@ -81,27 +87,30 @@ def demo(
     )
     _print(settings, found, summary, copies)
     if as_json:
-        link.print_json(asdict(summary))
+        screen.print_json(summary)
     if summary.status != "completed" or summary.duplicate_effects:
         raise typer.Exit(1)
 
 
 async def _run(settings: Settings, *, yes: bool) -> tuple[Explained, list[Effect], int]:
     sources = _sources(settings)
-    started = await start_run(settings, settings.tenant, "content-ops", {"sources": str(sources), "theme": THEME, **SLOTS})
+    started = await start_run(settings, settings.tenant, AUTOMATION, {"sources": str(sources), "theme": THEME, **SLOTS})
     id: str = started["workflow_id"]
-    link.OUT.print(f"run [bold]{id}[/] reads {len(list(sources.iterdir()))} notes and plans with {settings.model or 'the model'}")
-    killed = False
-    async with link.database(settings) as database, asyncio.timeout(PATIENCE):
+    screen.show(f"run {id} reads {len(list(sources.iterdir()))} notes and plans with {settings.model or 'the model'}")
+    killed, patience = False, time.monotonic() + PATIENCE
+    async with link.database(settings) as database:
         while (found := await _look(database, settings.tenant, id)) is None or found.run.status == "running":
             for request in found.waiting if found else ():
                 await _decide(settings, request, yes=yes)
+                patience = time.monotonic() + PATIENCE
             if found and not killed and _ready_to_lose(found):
                 killed = True
                 await _kill(settings)
             await asyncio.sleep(0.2)
             if found is None:
                 await _raise_if_not_opened(settings, id)
+            if time.monotonic() > patience:
+                raise PerdureError(f"the run has not ended within {PATIENCE:.0f} s: `{link.command('show', id)}` tells why")
         async with database.transaction(settings.tenant) as tx:
             done = [effect for effect in await effects.of_run(tx, found.run.lineage) if effect.state == "done"]
     return found, done, int(killed)
@@ -131,12 +140,12 @@ async def _raise_if_not_opened(settings: Settings, id: str) -> None:
 
 
 async def _decide(settings: Settings, request: Request, *, yes: bool) -> None:
-    link.OUT.print(approvals.card(request))
+    screen.show(cards.card(request))
     agreed = yes or await asyncio.to_thread(typer.confirm, f"Publish it ({request.tool})?", True)
     verdict, reason = ("approve", "looks right") if agreed else ("reject", "not wanted")
     ruling = Ruling(request=request.id, verdict=verdict, by="you", reason=reason, digest=request.digest)
     result = await approvals.rule(settings, settings.tenant, ruling)
-    link.OUT.print(f"  {result.message}", style="green" if agreed else "yellow")
+    screen.show(screen.styled(f"  {result.message}", "green" if agreed else "yellow"))
 
 
 def _ready_to_lose(found: Explained) -> bool:
@@ -148,9 +157,9 @@ def _ready_to_lose(found: Explained) -> bool:
 async def _kill(settings: Settings) -> None:
     pid = WORKER.pid(settings)
     WORKER.process(settings).kill()
-    link.OUT.print(f"[red]kill -9 {pid}[/]: the worker is gone in the middle of the run")
+    screen.show(Text.assemble((f"kill -9 {pid}", "red"), ": the worker is gone in the middle of the run"))
     await stack.start_worker(settings)
-    link.OUT.print(f"[green]another worker[/] {WORKER.pid(settings)} takes over")
+    screen.show(Text.assemble(("another worker", "green"), f" {WORKER.pid(settings)} takes over"))
 
 
 PUBLISHES = ("blog.publish", "newsletter.send", "social.post")
@@ -163,7 +172,7 @@ def _published(found: Explained) -> list[dict[str, str]]:
 
 def outside(settings: Settings, done: Iterable[Effect]) -> dict[str, int]:
     """Count how often each published effect is found where it went: site folder, mailbox, social network."""
-    site = settings.state / "files" / settings.tenant / "content-ops"
+    site = settings.state / "files" / settings.tenant / AUTOMATION
     posts = [yaml.safe_load(path.read_text().split("---\n")[1])["key"] for path in site.glob("site/posts/*.md")]
     mails = [line["message_id"] for line in Journal(settings.state / "mail" / "deliveries.jsonl").read()]
     social = [line["key"] for line in Journal(settings.state / "social" / "posts.jsonl").read() if line["event"] == "posted"]
@@ -173,15 +182,13 @@ def outside(settings: Settings, done: Iterable[Effect]) -> dict[str, int]:
 
 
 def _print(settings: Settings, found: Explained, summary: Summary, copies: dict[str, int]) -> None:
-    table = Table("channel", "published as", title="What was published", box=None, title_justify="left")
-    for piece in summary.published:
-        table.add_row(piece["channel"], piece["ref"])
-    link.OUT.print(table)
-    link.OUT.print(
+    rows = [(piece["channel"], piece["ref"]) for piece in summary.published]
+    screen.show(screen.table(("channel", "published as"), rows, whole=2) if rows else "nothing was published")
+    screen.show(
         f"{summary.status}: {summary.decisions} decisions, {summary.effects} effects, {summary.worker_kills} worker killed, "
         f"cost {explain.dollars(summary.cost_micros)}, {summary.seconds} s"
     )
-    proof = "each exactly once" if all(count == 1 for count in copies.values()) else f"[red]{copies}[/]"
-    link.OUT.print(f"proof: {len(copies)} pieces were counted where they arrived, {proof}; {summary.duplicate_effects} duplicates")
-    link.OUT.print(f"site  {settings.state / 'files' / settings.tenant / 'content-ops' / 'site'}\nmail  {settings.state / 'mail'}")
-    link.OUT.print(f"why   .venv/bin/python starter.py why {summary.run}")
+    proof = "each exactly once" if all(count == 1 for count in copies.values()) else f"not each once: {copies}"
+    screen.show(f"proof: {len(copies)} pieces were counted where they arrived, {proof}; {summary.duplicate_effects} duplicates")
+    screen.show(f"site  {settings.state / 'files' / settings.tenant / AUTOMATION / 'site'}\nmail  {settings.state / 'mail'}")
+    screen.show(f"why   {link.command('why', summary.run)}")

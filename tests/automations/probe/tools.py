@@ -14,7 +14,10 @@ class Note(BaseModel):
     note: str = ""
     ask: bool = False
     fail: str = ""
-    """failed, transient, unknown, broken: how the call ends; with `:N` only the first N calls do."""
+    """failed, transient, unknown, broken, or lost (it writes, and then nobody hears of it): how the call ends.
+
+    With `:N` only the step's first N calls do.
+    """
 
 
 class Kept(BaseModel):
@@ -30,37 +33,44 @@ class Nothing(BaseModel):
     pass
 
 
-async def _count(context: ToolContext, kind: str) -> int:
-    """Count a call of this key and return which it is."""
+async def _count(context: ToolContext, kind: str, id: str = "") -> int:
+    """Count a call of this key, or of another id, and return which it is."""
+    id = id or context.key
     for _ in range(1000):
-        found = await context.documents.get(kind, context.key)
+        found = await context.documents.get(kind, id)
         nth = found.body["count"] + 1 if found else 1
         try:
-            await context.documents.put(kind, context.key, {"count": nth}, writer=f"{context.key}#{nth}", version=nth - 1)
+            await context.documents.put(kind, id, {"count": nth}, writer=f"{context.key}#{nth}", version=nth - 1)
         except ToolFailed:
             continue
         return nth
     raise AssertionError
 
 
-async def _told(arguments: Note, context: ToolContext) -> None:
-    nth = await _count(context, "calls")
-    how, _, times = arguments.fail.partition(":")
-    if how and nth <= int(times or 1_000_000):
-        match how:
-            case "failed":
-                raise ToolFailed("told to fail")
-            case "transient":
-                raise TransientError("told to be busy", retry_after=0.1)
-            case "unknown":
-                raise ToolUnknown("told to lose its answer")
-            case _:
-                raise ValueError("told to break")
+async def _told(fail: str, context: ToolContext) -> str:
+    """Raise what the call was told to, or return how it is to end."""
+    how, _, times = fail.partition(":")
+    if not how or await _count(context, "tries", f"{context.lineage}/{context.step}") > int(times or 1_000_000):
+        return ""
+    match how:
+        case "failed":
+            raise ToolFailed("told to fail")
+        case "transient":
+            raise TransientError("told to be busy", retry_after=0.1)
+        case "unknown":
+            raise ToolUnknown("told to lose its answer")
+        case "broken":
+            raise ValueError("told to break")
+        case _:
+            return how
 
 
 async def _done(arguments: Note, context: ToolContext) -> Kept:
-    await _told(arguments, context)
+    await _count(context, "calls")
+    told = await _told(arguments.fail, context)
     await context.documents.put("note", context.key, {"note": arguments.note}, writer=context.key)
+    if told == "lost":
+        raise ToolUnknown("told to lose its answer")
     return Kept(id=context.key, note=arguments.note)
 
 
@@ -72,8 +82,10 @@ async def write(arguments: Note, context: ToolContext) -> Kept:
 
 @tool("probe.erase", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True, seconds=2)
 async def erase(arguments: Erase, context: ToolContext) -> Nothing:
-    """Erase a note."""
+    """Erase a note; a document ("trouble", "erase") says how that ends."""
     await _count(context, "erasures")
+    trouble = await context.documents.get("trouble", "erase")
+    await _told(trouble.body["fail"] if trouble else "", context)
     await context.documents.delete("note", arguments.id)
     return Nothing()
 

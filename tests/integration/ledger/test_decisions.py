@@ -182,7 +182,10 @@ async def test_two_hundred_reservations_at_once_never_overshoot(database: Databa
 
 async def test_steps_are_planned_once_in_order(database: Database) -> None:
     hold, _, _ = await take(database)
-    first = [PlanStep(id="a", tool="t", arguments={"x": [1, {"y": None}]}, why="w"), PlanStep(id="b", tool="u", needs=("a",), approval=True)]
+    first = [
+        PlanStep(id="a", tool="t", arguments={"x": [1, {"y": None}]}, why="w"),
+        PlanStep(id="b", tool="u", needs=("a",), approval=True),
+    ]
     async with database.transaction("default") as tx:
         await decisions.plan(tx, hold, 0, first)
         await decisions.plan(tx, hold, 0, [PlanStep(id="a", tool="another")])

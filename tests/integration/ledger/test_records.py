@@ -39,6 +39,23 @@ async def test_the_program_cannot_change_or_remove_a_record(database: Database, 
     assert await bodies(database) == [{"n": 1}]
 
 
+@pytest.mark.parametrize(
+    ("brought", "kept"),
+    [
+        ("a\0\0b", "a\ufffd\ufffdb"),
+        ("\\\0", "\\\ufffd"),
+        ("\\u0000", "\\u0000"),
+        ("\ud83d!", "?!"),
+        ("ü\u2028\U0001f600\x07", "ü\u2028\U0001f600\x07"),
+    ],
+)
+async def test_what_tools_and_models_bring_in_is_kept_as_far_as_postgres_can(database: Database, brought: str, kept: str) -> None:
+    async with database.transaction("default") as tx:
+        await records.append(tx, "r1", "effect", LINEAGE, brought, {brought: [brought]})
+        (record,) = await records.of_run(tx, LINEAGE)
+    assert (record["step"], record["body"]) == (kept, {kept: [kept]})
+
+
 async def test_a_record_rolls_back_with_what_it_tells_of(database: Database) -> None:
     with pytest.raises(ZeroDivisionError):
         async with database.transaction("default") as tx:

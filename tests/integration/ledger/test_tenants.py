@@ -3,16 +3,31 @@
 import asyncpg
 import pytest
 
+from contracts.plans import PlanStep
 from database import Database
 from ledger import approvals, effects, outbox, records
-from ledger.decisions import begin_call, take
+from ledger.decisions import begin_call, plan, take
 from memory.sessions import Turn, append
 from policies import bundles
 from tests.integration.ledger.rows import LINEAGE, claim, open_run, request
 from tests.integration.policies.test_bundles import bundle
 from tools.documents import write
 
-TABLES = ["bundle", "alias", "run", "turn", "decision", "journal", "effect", "approval", "budget", "record", "outbox", "document"]
+TABLES = [
+    "bundle",
+    "alias",
+    "run",
+    "turn",
+    "decision",
+    "journal",
+    "plan_step",
+    "effect",
+    "approval",
+    "budget",
+    "record",
+    "outbox",
+    "document",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +39,7 @@ async def _rows(database: Database) -> None:
         await append(tx, "s", 0, [Turn("user", "user", "hello")])
         hold, _, _ = await take(tx, LINEAGE, "plan-1")
         await begin_call(tx, hold, 0, "model", "digest", 1)
+        await plan(tx, hold, 0, [PlanStep(id="s1", tool="blog.publish")])
         await effects.claim(tx, claim())
         await approvals.ask(tx, request())
         await outbox.put(tx, "wf-1", outbox.Wake())
@@ -51,4 +67,4 @@ async def test_no_tenant_changes_or_gives_away_rows(database: Database, table: s
 async def test_every_table_is_tried(database: Database) -> None:
     async with database.transaction("default") as tx:
         tables = {row["tablename"] for row in await tx.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'perdure'")}
-    assert tables == {*TABLES, "tenant", "plan_step"}
+    assert tables == {*TABLES, "tenant"}

@@ -30,7 +30,9 @@ def test_a_model_on_this_machine_is_free() -> None:
     assert cost(Route(), "nobody-knows-it", Tokens(10, 10), free=True) == worst_case(Route(), "nobody-knows-it", "prompt", free=True) == 0
 
 
-@pytest.mark.parametrize("call", [lambda: cost(Route(), "nobody-knows-it", Tokens(1, 1), free=False), lambda: worst_case(Route(), "", "x", free=False)])
+@pytest.mark.parametrize(
+    "call", [lambda: cost(Route(), "nobody-knows-it", Tokens(1, 1), free=False), lambda: worst_case(Route(), "", "x", free=False)]
+)
 def test_a_model_without_a_price_is_refused_with_the_way_out(call: Any) -> None:
     with pytest.raises(NoPrice, match=r"give models\.<route>\.price in automation\.yaml"):
         call()

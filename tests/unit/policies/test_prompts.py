@@ -17,7 +17,9 @@ def test_a_value_is_never_a_template() -> None:
     assert render("{{ x }}", {"x": "{{ 7 * 7 }} <b>"}) == "{{ 7 * 7 }} <b>"
 
 
-@pytest.mark.parametrize(("text", "named"), [("{{ nobody }}", "nobody"), ("{{ x.none }}", "none"), ("{% if nobody %}{% endif %}", "nobody")])
+@pytest.mark.parametrize(
+    ("text", "named"), [("{{ nobody }}", "nobody"), ("{{ x.none }}", "none"), ("{% if nobody %}{% endif %}", "nobody")]
+)
 def test_an_unknown_name_is_an_error(text: str, named: str) -> None:
     with pytest.raises(BadInput, match=named):
         render(text, {"x": {}})
@@ -60,4 +62,8 @@ def test_a_template_that_cannot_be_compiled_is_found_by_line(text: str) -> None:
 
 def test_only_the_strings_of_arguments_are_rendered() -> None:
     values = {"input": {"folder": "notes"}}
-    assert render_arguments({"folder": "{{ input.folder }}/a", "n": 3, "all": ["{{ x }}"]}, values) == {"folder": "notes/a", "n": 3, "all": ["{{ x }}"]}
+    assert render_arguments({"folder": "{{ input.folder }}/a", "n": 3, "all": ["{{ x }}"]}, values) == {
+        "folder": "notes/a",
+        "n": 3,
+        "all": ["{{ x }}"],
+    }

@@ -1,0 +1,41 @@
+"""Houses whose probe is another than the usual one."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from contracts.converter import DATA_CONVERTER
+from database import Database
+from tests.house import House, opened
+from tests.probes import copied
+
+HouseOf = Callable[..., AbstractAsyncContextManager[House]]
+QUICK = {"seconds=2)": "seconds=0.5)"}
+"""Tools whose claims run out soon, where a test waits for that."""
+
+
+@pytest.fixture
+def house_of(database: Database, temporal_address: str, tmp_path: Path) -> HouseOf:
+    """Open a house: ``worker`` changes its worker's settings, ``alone`` leaves it out, the rest is for `tests.probes.copied`."""
+
+    @asynccontextmanager
+    async def open(*, worker: dict[str, Any] | None = None, alone: bool = False, **changes: Any) -> AsyncGenerator[House]:
+        folder = copied(tmp_path / "automations", **changes)
+        async with opened(database, temporal_address, tmp_path, folder=folder) as made:
+            if alone:
+                yield made
+                return
+            async with made.worker(**(worker or {})):
+                yield made
+
+    return open
+
+
+@pytest.fixture
+async def client(temporal_address: str) -> Client:
+    """A client for runs on `tests.fake_activities`."""
+    return await Client.connect(temporal_address, data_converter=DATA_CONVERTER)
