@@ -1,27 +1,42 @@
 """A decision's journal as one attempt works through it: what an earlier attempt finished is read, not done again."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from activities import metrics
 from activities.model import Model, ModelFault, Reply
-from activities.services import digest
 from contracts.errors import PermanentError
-from database import Database
+from database import Database, Tx
 from ledger import decisions
 from ledger.decisions import Entry, Hold
 from policies.automation import Route
 from policies.prices import Tokens, cost, worst_case
 
+ENVELOPE = 64  # bytes that the API puts around one message, at most
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One finished model call. ``booked`` is False while its journal entry waits for the decision's own transaction."""
+    """One answer of the model, and its price in micro-dollars."""
 
     text: str
     model: str
     cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call of the model: to whom, what, and the most it may cost."""
+
+    route: Route
+    model: str
+    messages: Sequence[dict[str, Any]]
+    schema: dict[str, Any]
+    digest: str
+    reserve: int
 
 
 @dataclass
@@ -35,61 +50,88 @@ class Notebook:
     automation: str
     idx: int = 0
     calls: list[Said] = field(default_factory=list[Said])
-    left: int | None = None
-    """Micro-dollars left after the last reservation."""
+    _unsettled: Said | None = None
 
-    def known(self, name: str, digest_of: str) -> dict[str, Any] | None:
+    def known(self, name: str, digest: str) -> dict[str, Any] | None:
         """Return the reply that an earlier attempt journaled at this place, if it was to the same question."""
         entry = self.entries.get(self.idx)
-        if entry is None or entry.digest != digest_of or entry.name != name:
+        if entry is None or entry.digest != digest or entry.name != name:
             return None
         self.idx += 1
         return entry.reply
 
-    async def note_look_up(self, tool: str, digest_of: str, reply: dict[str, Any]) -> None:
+    async def note_look_up(self, tool: str, digest: str, reply: dict[str, Any]) -> None:
         """Journal one look-up in a commit of its own."""
         async with self.database.transaction(self.tenant) as tx:
-            await decisions.note_look_up(tx, self.hold, self.idx, tool, digest_of, reply)
+            await decisions.note_look_up(tx, self.hold, self.idx, tool, digest, reply)
         self.idx += 1
 
-    async def ask(self, model: Model, route: Route, messages: Sequence[dict[str, Any]], schema: dict[str, Any]) -> Said:
-        """Return the model's answer: the journaled one, or one that is reserved, made, settled and journaled now.
+    async def question(self, model: Model, route: Route, messages: Sequence[dict[str, Any]], schema: dict[str, Any]) -> Question:
+        """Return a call that has yet to be reserved."""
+        name, form = await model.name(route), json.dumps(schema, sort_keys=True)
+        asked = json.dumps([name, messages], ensure_ascii=False)
+        # The schema is billed like the text, and what surrounds each message is too.
+        told = "".join(str(message["content"]) for message in messages) + form + " " * ENVELOPE * len(messages)
+        reserve = worst_case(route, name, told, free=model.free)
+        return Question(route, name, tuple(messages), schema, hashlib.sha256((asked + form).encode(errors="replace")).hexdigest(), reserve)
+
+    async def reserve(self, tx: Tx, question: Question) -> None:
+        """Reserve a call's worst case. Raises: BudgetExceeded, Superseded."""
+        await decisions.begin_call(tx, self.hold, self.idx, question.model, question.digest, question.reserve)
+
+    async def ask(self, model: Model, question: Question, *, reserved: bool) -> Said:
+        """Return the model's answer: the journaled one, or one that is made now and stays to be settled.
 
         Raises: BudgetExceeded, Superseded, ModelFault, PermanentError.
         """
-        name = await model.name(route)
-        asked = digest({"model": name, "messages": list(messages), "schema": schema})
-        if known := self.known(name, asked):
+        if not reserved and (known := self.known(question.model, question.digest)):
             said = Said(known["text"], known["model"], known["cost"])
         else:
-            said = await self._made(model, route, name, asked, messages, schema)
+            said = await self._made(model, question, reserved=reserved)
         self.calls.append(said)
         return said
 
-    async def _made(
-        self, model: Model, route: Route, name: str, asked: str, messages: Sequence[dict[str, Any]], schema: dict[str, Any]
-    ) -> Said:
-        reserve = worst_case(route, name, "".join(str(message["content"]) for message in messages), free=model.free)
-        async with self.database.transaction(self.tenant) as tx:
-            self.left = await decisions.begin_call(tx, self.hold, self.idx, name, asked, reserve)
+    async def _made(self, model: Model, question: Question, *, reserved: bool) -> Said:
+        if not reserved:
+            async with self.database.transaction(self.tenant) as tx:
+                await self.reserve(tx, question)
         try:
-            reply = await model.complete(route, name, messages, schema)
+            reply = await model.complete(question.route, question.model, question.messages, question.schema)
         except (ModelFault, PermanentError) as error:
-            metrics.MODEL_CALLS.labels(name, type(error).__name__).inc()
-            billed = reserve if isinstance(error, ModelFault) and error.billed else 0
+            metrics.MODEL_CALLS.labels(question.model, type(error).__name__).inc()
+            billed = question.reserve if isinstance(error, ModelFault) and error.billed else 0
             async with self.database.transaction(self.tenant) as tx:
                 await decisions.end_call(tx, self.hold, self.idx, reply=None, cost=billed)
             raise
-        metrics.MODEL_CALLS.labels(name, "done").inc()
-        spent = _price(route, name, reply, reserve, free=model.free)
-        metrics.COST_MICROS.labels(self.automation, name).inc(spent)
-        journaled = {"text": reply.text, "model": reply.model, "cost": spent}
-        async with self.database.transaction(self.tenant) as tx:
-            await decisions.end_call(tx, self.hold, self.idx, reply=journaled, cost=spent)
-        self.idx += 1
-        return Said(reply.text, reply.model, spent)
+        metrics.MODEL_CALLS.labels(question.model, "done").inc()
+        spent = _price(question, reply, free=model.free)
+        metrics.COST_MICROS.labels(self.automation, question.model).inc(spent)
+        self._unsettled = Said(reply.text, reply.model, spent)
+        return self._unsettled
+
+    async def settle(self, tx: Tx) -> None:
+        """Journal and settle the last call, if it is not: with the decision itself, or before anything else is asked."""
+        if said := self._unsettled:
+            reply = {"text": said.text, "model": said.model, "cost": said.cost}
+            await decisions.end_call(tx, self.hold, self.idx, reply=reply, cost=said.cost)
+            self._unsettled = None
+            self.idx += 1
+
+    async def settle_now(self) -> None:
+        """Settle in a commit of its own, so that a retry resumes after this call."""
+        if self._unsettled:
+            async with self.database.transaction(self.tenant) as tx:
+                await self.settle(tx)
+
+    async def cost(self, tx: Tx) -> int:
+        """Return what the decision has cost so far, lost and failed calls included, in micro-dollars."""
+        if self.hold.fence == 1:
+            return sum(said.cost for said in self.calls)
+        return await decisions.cost(tx, self.hold)
 
 
-def _price(route: Route, name: str, reply: Reply, reserve: int, *, free: bool) -> int:
-    # An endpoint that does not count is believed to have used all it could.
-    return cost(route, name, Tokens(reply.tokens.input, reply.tokens.output), free=free) if reply.tokens else reserve
+def _price(question: Question, reply: Reply, *, free: bool) -> int:
+    if reply.tokens is None:
+        # An endpoint that does not count is believed to have used all it could.
+        return question.reserve
+    return cost(question.route, question.model, Tokens(reply.tokens.input, reply.tokens.output), free=free)

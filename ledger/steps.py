@@ -22,7 +22,8 @@ AGAIN = "UPDATE plan_step SET n = $4 WHERE tenant = $1 AND lineage = $2 AND step
 LEFT_OPEN = """
 UPDATE plan_step SET status = 'skipped', detail = $3, ended_at = now() WHERE tenant = $1 AND lineage = $2 AND ended_at IS NULL
 """
-NEXT = "SELECT coalesce(max(position), 0) FROM plan_step WHERE tenant = $1 AND lineage = $2"
+DONE = "SELECT step FROM plan_step WHERE tenant = $1 AND lineage = $2 AND step = ANY($3) AND status = 'done'"
+FAILED = "SELECT step, tool, detail FROM plan_step WHERE tenant = $1 AND lineage = $2 AND step = ANY($3) ORDER BY position"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ async def skip_open(tx: Tx, lineage: str, reason: str) -> int:
     return await tx.execute(LEFT_OPEN, tx.tenant, lineage, reason)
 
 
-async def last_position(tx: Tx, lineage: str) -> int:
-    """Return the position of the run's last planned step, 0 where there is none."""
-    return await tx.value(NEXT, tx.tenant, lineage)
+async def done_among(tx: Tx, lineage: str, steps: list[str]) -> list[str]:
+    """Return those of the named steps that are done."""
+    return [row["step"] for row in await tx.fetch(DONE, tx.tenant, lineage, steps)] if steps else []
+
+
+async def failures(tx: Tx, lineage: str, steps: list[str]) -> list[dict[str, Any]]:
+    """Return step, tool and detail of the named steps, in the plan's order."""
+    return [dict(row) for row in await tx.fetch(FAILED, tx.tenant, lineage, steps)] if steps else []

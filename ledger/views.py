@@ -1,4 +1,4 @@
-"""What one action is judged by, read in one round trip: its step, effect, request, run, inputs and budget."""
+"""What a decision and an action are judged by, each read in one round trip."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,12 @@ SELECT to_jsonb(s) AS step, to_jsonb(e) AS effect, run.automation, run.workflow_
   LEFT JOIN effect e ON e.tenant = s.tenant AND e.key = concat_ws('/', s.lineage, s.step, s.n)
  WHERE s.tenant = $1 AND s.lineage = $2 AND s.step = $3
 """
+FRAME = """
+SELECT run.automation, run.input, coalesce(b.limit_micros - b.spent - b.reserved, 0) AS left,
+       (SELECT coalesce(max(position), 0) FROM plan_step WHERE tenant = $1 AND lineage = $2) AS position
+  FROM run LEFT JOIN budget b ON b.tenant = run.tenant AND b.scope = $3
+ WHERE run.tenant = $1 AND run.lineage = $2
+"""
 STEP, EFFECT, REQUEST = TypeAdapter(StepRow), TypeAdapter(Effect | None), TypeAdapter(Request | None)
 
 
@@ -47,6 +53,23 @@ class ActionView:
     taint: list[str]
     left: int
     outputs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a decision must know of its run. ``left`` is in micro-dollars, ``position`` that of the last planned step."""
+
+    automation: str
+    input: dict[str, Any]
+    left: int
+    position: int
+
+
+async def frame(tx: Tx, lineage: str) -> Frame:
+    """Return what a decision must know of its run, which is open."""
+    row = await tx.row(FRAME, tx.tenant, lineage, scope(lineage))
+    assert row is not None
+    return Frame(**dict(row))
 
 
 async def action(tx: Tx, lineage: str, step: str) -> ActionView | None:

@@ -10,9 +10,8 @@ from tests.house import Handle, House, plan, statuses, step
 
 async def reset(house: House, handle: Handle) -> None:
     """Reset a run to its first workflow task."""
-    first = [event.event_id async for event in handle.fetch_history_events() if event.HasField("workflow_task_completed_event_attributes")][
-        0
-    ]
+    history = await handle.fetch_history()
+    first = next(event.event_id for event in history.events if event.HasField("workflow_task_completed_event_attributes"))
     await house.client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=house.client.namespace,
