@@ -103,14 +103,13 @@ class Acting:
     async def _record(
         self, request: ActRequest, action: Action, state: str, detail: str, output: dict[str, Any] | None = None
     ) -> ActResult:
+        body = self._body(action, state, detail)
         async with self._database.transaction(request.run.tenant) as tx:
-            held = not action.writes or await effects.record(tx, action.claim, state, output=output, detail=detail)
-            if not held:
+            if not action.writes:
+                await steps.end(tx, request.run.lineage, request.step, state, detail, output)
+                await records.append(tx, f"{action.claim.key}/{state}", "effect", request.run.lineage, request.step, body)
+            elif not await effects.finish(tx, action.claim, state, body, output=output, detail=detail):
                 raise TransientError("a later attempt holds this effect; its end is the one that counts")
-            await steps.end(tx, request.run.lineage, request.step, state, detail, output)
-            await records.append(
-                tx, f"{action.claim.key}/{state}", "effect", request.run.lineage, request.step, self._body(action, state, detail)
-            )
         return ActResult(status="done" if state == "done" else "failed", detail=detail[:200])
 
     async def _unknown(self, request: ActRequest, action: Action, detail: str) -> None:

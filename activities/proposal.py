@@ -144,10 +144,15 @@ class Proposal:
             seq=self.request.seq + 2,
             digest=digest([step.model_dump(mode="json") for step in planned])[:16],
             summary=answer.summary[:200],
-            steps=tuple(StepRef(id=step.id, tool=step.tool, needs=step.needs) for step in planned),
+            steps=tuple(self._skeleton(step) for step in planned),
             done=answer.done,
             cost=cost,
         )
+
+    def _skeleton(self, step: PlanStep) -> StepRef:
+        if self.menu.tools[step.tool].quick:
+            return StepRef(id=step.id, tool=step.tool, needs=step.needs, quick=True)
+        return StepRef(id=step.id, tool=step.tool, needs=step.needs)
 
     def record(self, decision: Decision, planned: list[PlanStep], said: Said, build: str) -> dict[str, Any]:
         """Return what the ledger keeps of it: who decided, by which prompt and model, on what, and what the rules said."""

@@ -60,7 +60,7 @@ async def opened(folder: Path) -> AsyncGenerator[Stage]:
     """Start two Temporal servers, Postgres, the scripted model, and a worker for each loop."""
     async with AsyncExitStack() as stack:
         program = await temporal_program.find(Settings().cache, silent)
-        ports = {name: free_port() for name in ("tuned", "stock", "model", "metrics")}
+        ports = {name: free_port() for name in ("tuned", "stock")}
         processes: dict[str, Process] = {}
         # Postgres may work as another system user, who must be able to enter.
         folder.chmod(0o755)  # noqa: ASYNC240
@@ -68,6 +68,8 @@ async def opened(folder: Path) -> AsyncGenerator[Stage]:
             (folder / name).mkdir()
             processes[name] = await temporal_server.serve(program, folder / name, ports[name], tuned=name == "tuned")
             stack.callback(processes[name].kill)
+        # Looked for when the servers, which take some ports as they please, have taken theirs.
+        ports |= {name: free_port() for name in ("model", "metrics")}
         logins = await postgres.start(folder / "postgres", root=ROOT)
         stack.push_async_callback(postgres.stop, folder / "postgres")
         await migrate(logins.owner)

@@ -5,12 +5,16 @@ from typing import Any
 
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.contrib.pydantic import PydanticPayloadConverter, ToJsonOptions
 from temporalio.converter import DataConverter, create_payload_validation_error
 
 
 class StrictConverter(PydanticPayloadConverter):
     """Pydantic's converter, whose complaint is an answer: by default a bad start would be tried for ever."""
+
+    def __init__(self) -> None:
+        # What was left at its default is not written: history carries what was said, and nothing else.
+        super().__init__(ToJsonOptions(exclude_unset=True))
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Decode. Raises: a non-retryable ApplicationError that names the fields."""

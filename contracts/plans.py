@@ -36,3 +36,5 @@ class StepRef(Message):
     id: str
     tool: str
     needs: tuple[str, ...] = ()
+    quick: bool = False
+    """Its tool ends within seconds and may be called again: it runs beside the workflow task, not through the server."""

@@ -26,6 +26,22 @@ UPDATE effect SET state = $4, output = $5, detail = $6, ended_at = now()
 RELEASE = """
 UPDATE effect SET deadline = now(), ended_at = now(), detail = $4 WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'
 """
+# The end of a step's effect, the step's own and the record, in one round trip and only for who holds the claim.
+FINISH = """
+WITH held AS (
+    UPDATE effect SET state = $4, output = $5, detail = $6, ended_at = now()
+     WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'
+    RETURNING lineage, step
+), ended AS (
+    UPDATE plan_step SET status = $4, output = $5, detail = $6, ended_at = now() FROM held
+     WHERE plan_step.tenant = $1 AND plan_step.lineage = held.lineage AND plan_step.step = held.step AND plan_step.ended_at IS NULL
+), noted AS (
+    INSERT INTO record (tenant, id, kind, lineage, step, body)
+    SELECT $1, concat_ws('/', $2, $4), 'effect', lineage, step, $7 FROM held
+    ON CONFLICT (tenant, id) DO NOTHING
+)
+SELECT count(*) FROM held
+"""
 RESOLVE = """
 UPDATE effect SET state = $3, output = $4, detail = $5, ended_at = now() WHERE tenant = $1 AND key = $2 AND state IN ('claimed', 'unknown')
 """
@@ -115,6 +131,11 @@ async def claim(tx: Tx, claim: Claim) -> int | None:
 async def record(tx: Tx, claim: Claim, state: str, *, output: dict[str, Any] | None = None, detail: str = "") -> bool:
     """Record how the call ended; False where a later attempt holds the claim, which changes nothing."""
     return await tx.execute(RECORD, tx.tenant, claim.key, claim.deadline, state, output, detail[:500]) > 0
+
+
+async def finish(tx: Tx, claim: Claim, state: str, body: dict[str, Any], *, output: dict[str, Any] | None = None, detail: str = "") -> bool:
+    """Record how a step's call ended (`done` or `failed`) on the effect, the step and the ledger; False as for `record`."""
+    return await tx.value(FINISH, tx.tenant, claim.key, claim.deadline, state, output, detail[:500], body) > 0
 
 
 async def release(tx: Tx, claim: Claim, detail: str) -> None:

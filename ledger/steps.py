@@ -9,9 +9,6 @@ from database import Tx
 COLUMNS = "step, decision, tool, arguments, needs, why, approval, status, n, detail, output, ended_at"
 OF_RUN = f"SELECT {COLUMNS} FROM plan_step WHERE tenant = $1 AND lineage = $2 ORDER BY position, step"  # noqa: S608
 READ = f"SELECT {COLUMNS} FROM plan_step WHERE tenant = $1 AND lineage = $2 AND step = $3"  # noqa: S608
-OUTPUTS = """
-SELECT step, output FROM plan_step WHERE tenant = $1 AND lineage = $2 AND step = ANY($3) AND status = 'done'
-"""
 END = """
 UPDATE plan_step SET status = $4, detail = $5, output = $6, ended_at = now()
  WHERE tenant = $1 AND lineage = $2 AND step = $3 AND ended_at IS NULL
@@ -58,11 +55,6 @@ async def read(tx: Tx, lineage: str, step: str) -> StepRow | None:
     """Return one step."""
     row = await tx.row(READ, tx.tenant, lineage, step)
     return StepRow.from_row(row) if row else None
-
-
-async def outputs(tx: Tx, lineage: str, steps: list[str]) -> dict[str, Any]:
-    """Return the outputs of those steps that are done, by step."""
-    return {row["step"]: row["output"] for row in await tx.fetch(OUTPUTS, tx.tenant, lineage, steps)} if steps else {}
 
 
 async def end(tx: Tx, lineage: str, step: str, status: str, detail: str = "", output: dict[str, Any] | None = None) -> None:

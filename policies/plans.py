@@ -1,6 +1,8 @@
 """From the model's plan to steps that may run: recipes, names, and every check that needs no world."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -108,10 +110,16 @@ def argument_problems(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -
     """Say which arguments break the schema; a value that is a reference is judged when it is known."""
     known = {name: value for name, value in arguments.items() if not is_reference(value)}
     required = [name for name in schema.get("required", ()) if name not in arguments]
-    checked = Draft202012Validator({**schema, "required": [], "additionalProperties": True})
+    checked = _lenient(json.dumps(schema, sort_keys=True))
     found = [f"`{name}` is missing" for name in required]
     found += [f"`{name}` is not an argument; there are {', '.join(schema.get('properties', {}))}" for name in _unknown(arguments, schema)]
     return found + [f"`{'.'.join(map(str, error.path))}`: {error.message[:200]}" for error in checked.iter_errors(known)]
+
+
+@lru_cache(maxsize=256)
+def _lenient(schema: str) -> Draft202012Validator:
+    """Return what checks the values that are there: compiling a schema takes longer than using it."""
+    return Draft202012Validator({**json.loads(schema), "required": [], "additionalProperties": True})
 
 
 def _unknown(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:

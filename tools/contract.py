@@ -79,6 +79,8 @@ class Tool:
     lookup: Callable[[str, ToolContext], Awaitable[Lookup | None]] | None = None
     due: Callable[[Any, ToolContext], Awaitable[Due | None]] | None = None
     seconds: float = 60.0
+    quick: bool = False
+    """It ends within 10 s whatever happens, so that its step runs beside the workflow task instead of over the server."""
     cost_micros: int = 0
     secrets: tuple[str, ...] = ()
     zone: str = "worker"
@@ -113,6 +115,10 @@ class Tool:
             (self.compensate_with == self.name, "a tool cannot compensate itself"),
             (not self.description, "it has no description (write a docstring)"),
             (self.seconds <= 0, "`seconds` is more than 0"),
+            (
+                self.quick and (self.seconds > 10 or self.guarantee == "guarded"),
+                "a `quick` tool has `seconds` of at most 10 and is not `guarded`",
+            ),
             (self.cost_micros < 0, "`cost_micros` is not negative"),
         )
         return [message for wrong, message in rules if wrong]

@@ -62,7 +62,7 @@ class Lifecycle:
                 if self.gates.leaving:
                     return None
                 try:
-                    result = await steps.act(ActRequest(run=self.run.ref, step=step.id), self.run.limits)
+                    result = await steps.act(ActRequest(run=self.run.ref, step=step.id), self.run.limits, quick=step.quick)
                 except ActivityError as error:
                     if is_cancelled_exception(error):
                         raise

@@ -17,27 +17,25 @@ RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interv
 # A row that is not written would leave the ledger untrue, so these outlast a long outage of Postgres.
 LEDGER = timedelta(days=2)
 LEDGER_ATTEMPT = timedelta(seconds=30)
+# One short transaction that may be repeated needs no hop over the server: it runs beside the workflow task.
+LEDGER_LOCAL: workflow.LocalActivityConfig = {
+    "start_to_close_timeout": LEDGER_ATTEMPT,
+    "schedule_to_close_timeout": LEDGER,
+    "retry_policy": RETRY,
+    "local_retry_threshold": timedelta(seconds=2),
+}
+QUICK_ATTEMPT = timedelta(seconds=20)
 WAIT = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 
 async def open_run(request: OpenRunRequest) -> Run:
     """Insert the run's row once and read it back."""
-    return await workflow.execute_activity(
-        names.OPEN_RUN,
-        request,
-        result_type=Run,
-        start_to_close_timeout=LEDGER_ATTEMPT,
-        schedule_to_close_timeout=LEDGER,
-        retry_policy=RETRY,
-        cancellation_type=WAIT,
-    )
+    return await workflow.execute_local_activity(names.OPEN_RUN, request, result_type=Run, **LEDGER_LOCAL)
 
 
 async def close_run(request: CloseRunRequest) -> None:
     """End the run's row."""
-    await workflow.execute_activity(
-        names.CLOSE_RUN, request, start_to_close_timeout=LEDGER_ATTEMPT, schedule_to_close_timeout=LEDGER, retry_policy=RETRY
-    )
+    await workflow.execute_local_activity(names.CLOSE_RUN, request, **LEDGER_LOCAL)
 
 
 async def propose(request: ProposeRequest, limits: Limits) -> Decision:
@@ -55,14 +53,26 @@ async def propose(request: ProposeRequest, limits: Limits) -> Decision:
     )
 
 
-async def act(request: ActRequest, limits: Limits) -> ActResult:
-    """Bring one step as far as it can come now."""
+async def act(request: ActRequest, limits: Limits, *, quick: bool) -> ActResult:
+    """Bring one step as far as it can come now. quick: beside the workflow task, for tools that say so of themselves."""
+    patience = timedelta(seconds=limits.act_seconds + limits.patience_seconds)
+    if quick:
+        return await workflow.execute_local_activity(
+            names.ACT,
+            request,
+            result_type=ActResult,
+            start_to_close_timeout=QUICK_ATTEMPT,
+            schedule_to_close_timeout=patience,
+            retry_policy=RETRY,
+            local_retry_threshold=timedelta(seconds=2),
+            cancellation_type=WAIT,
+        )
     return await workflow.execute_activity(
         names.ACT,
         request,
         result_type=ActResult,
         start_to_close_timeout=timedelta(seconds=limits.act_seconds),
-        schedule_to_close_timeout=timedelta(seconds=limits.act_seconds + limits.patience_seconds),
+        schedule_to_close_timeout=patience,
         heartbeat_timeout=timedelta(seconds=limits.heartbeat_seconds),
         retry_policy=RETRY,
         cancellation_type=WAIT,

@@ -21,7 +21,7 @@ class Nothing(BaseModel):
     pass
 
 
-@tool("loop.note", effect="write", guarantee="idempotent", key_ttl=timedelta(days=1), compensate_with="loop.forget", seconds=10)
+@tool("loop.note", effect="write", guarantee="idempotent", key_ttl=timedelta(days=1), compensate_with="loop.forget", seconds=10, quick=True)
 async def note(arguments: Note, context: ToolContext) -> Kept:
     """Keep a note."""
     return Kept(text=KILOBYTE)
