@@ -63,7 +63,8 @@ class Model:
                 messages=list(messages),  # pyright: ignore[reportArgumentType]
                 max_tokens=route.max_tokens,
                 temperature=route.temperature,
-                response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
+                # As it is: the client would walk through the whole schema once more.
+                extra_body={"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}},
             )
         except openai.OpenAIError as error:
             raise _translated(error) from None

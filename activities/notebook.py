@@ -52,19 +52,20 @@ class Notebook:
     calls: list[Said] = field(default_factory=list[Said])
     _unsettled: Said | None = None
 
-    def known(self, name: str, digest: str) -> dict[str, Any] | None:
-        """Return the reply that an earlier attempt journaled at this place, if it was to the same question."""
-        entry = self.entries.get(self.idx)
-        if entry is None or entry.digest != digest or entry.name != name:
-            return None
+    def turn(self) -> int:
+        """Take the next place in the journal. Places are taken in the order of the asking, whatever ends first."""
         self.idx += 1
-        return entry.reply
+        return self.idx - 1
 
-    async def note_look_up(self, tool: str, digest: str, reply: dict[str, Any]) -> None:
+    def known(self, idx: int, name: str, digest: str) -> dict[str, Any] | None:
+        """Return the reply that an earlier attempt journaled at this place, if it was to the same question."""
+        entry = self.entries.get(idx)
+        return entry.reply if entry and entry.digest == digest and entry.name == name else None
+
+    async def note_look_up(self, idx: int, tool: str, digest: str, reply: dict[str, Any]) -> None:
         """Journal one look-up in a commit of its own."""
         async with self.database.transaction(self.tenant) as tx:
-            await decisions.note_look_up(tx, self.hold, self.idx, tool, digest, reply)
-        self.idx += 1
+            await decisions.note_look_up(tx, self.hold, idx, tool, digest, reply)
 
     async def question(self, model: Model, route: Route, messages: Sequence[dict[str, Any]], schema: dict[str, Any]) -> Question:
         """Return a call that has yet to be reserved."""
@@ -84,8 +85,9 @@ class Notebook:
 
         Raises: BudgetExceeded, Superseded, ModelFault, PermanentError.
         """
-        if not reserved and (known := self.known(question.model, question.digest)):
+        if not reserved and (known := self.known(self.idx, question.model, question.digest)):
             said = Said(known["text"], known["model"], known["cost"])
+            self.turn()
         else:
             said = await self._made(model, question, reserved=reserved)
         self.calls.append(said)
@@ -115,7 +117,7 @@ class Notebook:
             reply = {"text": said.text, "model": said.model, "cost": said.cost}
             await decisions.end_call(tx, self.hold, self.idx, reply=reply, cost=said.cost)
             self._unsettled = None
-            self.idx += 1
+            self.turn()
 
     async def settle_now(self) -> None:
         """Settle in a commit of its own, so that a retry resumes after this call."""

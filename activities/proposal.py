@@ -102,6 +102,10 @@ class Proposal:
         said = [{"role": "user" if turn.role == "tool" else turn.role, "content": turn.body} for turn in self.turns]
         return [*said, {"role": "user", "content": self.prompt}]
 
+    def note_read(self, tool: str, arguments: dict[str, Any], reply: dict[str, Any], by: str) -> None:
+        """Note that the decision has read something, because its configuration or the model wanted it."""
+        self.reads.append({"tool": tool, "arguments": arguments, "digest": digest(reply)[:12], "by": by})
+
     def judge(self, tool: Tool, arguments: Mapping[str, Any], *, asked: bool = False) -> Judgement:
         """Judge an action by what is known now."""
         run = self.frame

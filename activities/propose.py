@@ -1,5 +1,6 @@
 """`propose`: one decision. It reads, asks the model, checks the answer, and records turn, plan and reasons at once."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -16,7 +17,7 @@ from contracts.decisions import Decision, ProposeRequest
 from contracts.errors import BadAnswer, BadInput, PermanentError, ToolFailed, ToolRetry
 from contracts.plans import PlanStep
 from database import Tx
-from ledger import decisions, records, steps, views
+from ledger import decisions, steps, views
 from ledger.decisions import Entry, Hold
 from memory import sessions
 from memory.sessions import Turn
@@ -91,37 +92,41 @@ class Proposing:
         return await proposal.notebook.question(self._model, route, messages, proposal.menu.schema(proposal.context))
 
     async def _read_context(self, proposal: Proposal) -> None:
-        """Make the look-ups that the agent's configuration always wants."""
+        """Make the look-ups that the agent's configuration always wants, side by side: none may build on another."""
         values = {"input": proposal.frame.input, "settings": proposal.bundle.settings.settings}
-        for wanted in proposal.agent.context:
-            try:
-                arguments = render_arguments(wanted.arguments, values)
-                proposal.context[wanted.id] = await self._look_up(proposal, wanted.tool, arguments, "configuration")
-            except (BadInput, ToolRetry, ToolFailed) as error:
-                raise PermanentError(str(error)) from error
+        wanted = proposal.agent.context
+        try:
+            given = [render_arguments(look_up.arguments, values) for look_up in wanted]
+            asked = [self._look_up(proposal, one.tool, arguments) for one, arguments in zip(wanted, given, strict=True)]
+            found = await asyncio.gather(*asked)
+        except (BadInput, ToolRetry, ToolFailed) as error:
+            raise PermanentError(str(error)) from error
+        for look_up, arguments, reply in zip(wanted, given, found, strict=True):
+            proposal.context[look_up.id] = reply
+            proposal.note_read(look_up.tool, arguments, reply, "configuration")
 
-    async def _look_up(self, proposal: Proposal, name: str, arguments: dict[str, Any], by: str) -> dict[str, Any]:
+    async def _look_up(self, proposal: Proposal, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Make one look-up, journaled, judged by the rules like any action. Raises: ToolFailed, ToolRetry."""
-        tool, asked = proposal.menu.tools[name], digest(arguments)
-        reply = proposal.notebook.known(name, asked)
-        if reply is None:
-            typed = parsed(tool, arguments)
-            judgement = proposal.judge(tool, arguments)
-            if judgement.outcome != "allow":
-                raise ToolFailed(f"{name} may not be looked up: {judgement.because}")
-            hold, run = proposal.notebook.hold, proposal.request.run
-            context = self._services.context(
-                proposal.bundle,
-                tenant=run.tenant,
-                lineage=run.lineage,
-                step=hold.step,
-                key=f"{hold.lineage}/{hold.step}/{proposal.notebook.idx}",
-                deadline=deadline(tool),
-                input=proposal.frame.input,
-            )
-            reply = await call(tool, typed, context)
-            await proposal.notebook.note_look_up(name, asked, reply)
-        proposal.reads.append({"tool": name, "arguments": arguments, "digest": digest(reply)[:12], "by": by})
+        notebook, tool, asked = proposal.notebook, proposal.menu.tools[name], digest(arguments)
+        idx = notebook.turn()
+        if (known := notebook.known(idx, name, asked)) is not None:
+            return known
+        typed = parsed(tool, arguments)
+        judgement = proposal.judge(tool, arguments)
+        if judgement.outcome != "allow":
+            raise ToolFailed(f"{name} may not be looked up: {judgement.because}")
+        hold, run = notebook.hold, proposal.request.run
+        context = self._services.context(
+            proposal.bundle,
+            tenant=run.tenant,
+            lineage=run.lineage,
+            step=hold.step,
+            key=f"{hold.lineage}/{hold.step}/{idx}",
+            deadline=deadline(tool),
+            input=proposal.frame.input,
+        )
+        reply = await call(tool, typed, context)
+        await notebook.note_look_up(idx, name, asked, reply)
         return reply
 
     async def _answered(self, proposal: Proposal, question: Question | None) -> tuple[Answer, list[PlanStep], Said]:
@@ -155,7 +160,9 @@ class Proposing:
             known = ", ".join(proposal.agent.look_ups) or "none"
             raise BadInput(f"there is no look-up {asked.tool!r}; there are: {known}")
         try:
-            found = str(await self._look_up(proposal, asked.tool, asked.arguments, "model"))
+            reply = await self._look_up(proposal, asked.tool, asked.arguments)
+            proposal.note_read(asked.tool, asked.arguments, reply, "model")
+            found = str(reply)
         except (ToolFailed, ToolRetry) as error:
             found = f"it failed: {error}"
         return f"{asked.tool}: {found[:MAX_READ]}"
@@ -174,9 +181,8 @@ class Proposing:
         async with self._database.transaction(request.run.tenant) as tx:
             await notebook.settle(tx)
             await sessions.append(tx, hold.lineage, request.seq, turns)
-            await decisions.plan(tx, hold, proposal.frame.position, planned)
             decision = proposal.decision(answer, planned, await notebook.cost(tx))
-            await decisions.finish(tx, hold, {**decision.model_dump(mode="json"), "taint": proposal.taint})
+            result = {**decision.model_dump(mode="json"), "taint": proposal.taint}
             body = proposal.record(decision, planned, said, self._services.build)
-            await records.append(tx, f"{hold.lineage}/{hold.step}", "decision", hold.lineage, hold.step, body)
+            await decisions.finish(tx, hold, result, body, after=proposal.frame.position, steps=planned)
         return decision

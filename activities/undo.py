@@ -49,9 +49,12 @@ class Undoing:
             assert run is not None
             await approvals.cancel_open(tx, lineage)
             await steps.skip_open(tx, lineage, f"not run: {request.reason}"[:400])
-            found = await effects.of_run(tx, lineage)
+            unseen = [effect for effect in await effects.of_run(tx, lineage) if effect.state in UNSEEN and not effect.undoes]
+            for effect in unseen:
+                state = "failed" if effect.released else "unknown"
+                await effects.resolve(tx, effect.key, state, detail=effect.detail or "the run ended before anybody saw how it ended")
             done = await effects.done(tx, lineage)
-        left = [f"{effect.key} ({effect.tool}) may have happened" for effect in found if effect.state in UNSEEN and not effect.undoes]
+        left = [f"{effect.key} ({effect.tool}) may have happened" for effect in unseen if not effect.released]
         undone: list[str] = []
         for effect in done:
             outcome = await self._undone(tenant, run, bundle, effect)

@@ -6,7 +6,10 @@ from typing import Any
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter, ToJsonOptions
-from temporalio.converter import DataConverter, create_payload_validation_error
+from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError
+
+from contracts.message import complaint
 
 
 class StrictConverter(PydanticPayloadConverter):
@@ -18,10 +21,17 @@ class StrictConverter(PydanticPayloadConverter):
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Decode. Raises: a non-retryable ApplicationError that names the fields."""
+        if type_hints is None and len(payloads) > 1:
+            raise _refusal(f"{len(payloads)} inputs were given; everything here takes one")
         try:
             return super().from_payloads(payloads, type_hints)
         except ValidationError as error:
-            raise create_payload_validation_error(error.errors(include_url=False, include_context=False, include_input=False)) from None
+            # The SDK's own `create_payload_validation_error` hides the fields in the details, where no command line shows them.
+            raise _refusal(f"{error.title} does not fit: {complaint(error)}") from None
+
+
+def _refusal(why: str) -> ApplicationError:
+    return ApplicationError(why, type="PayloadValidationError", non_retryable=True)
 
 
 DATA_CONVERTER = DataConverter(payload_converter_class=StrictConverter)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 EXACT = 2**53
 """Whole numbers below it are the same in every reader of JSON. Source: RFC 7493, section 2.2."""
@@ -47,3 +47,9 @@ def unkept(value: Any) -> tuple[tuple[str | int, ...], str] | None:
         if found := unkept(part):
             return (name, *found[0]), found[1]
     return None
+
+
+def complaint(error: ValidationError) -> str:
+    """Say what does not fit a model, each field by its name, and nothing of the value: it may be long or secret."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'the input'}: {item['msg']}" for item in found[:5])

@@ -65,17 +65,25 @@ WITH held AS ({HELD})
 INSERT INTO journal (tenant, lineage, step, fence, idx, kind, state, name, digest, reply, ended_at)
 SELECT $1, $2, $3, $4, $5, 'lookup', 'done', $6, $7, $8, now() FROM held
 """  # noqa: S608
+# A decision is recorded whole or not at all: its result, its plan and its record are one statement.
 FINISH = f"""
-WITH held AS ({HELD})
-UPDATE decision SET result = $5, done_at = now() WHERE tenant = $1 AND lineage = $2 AND step = $3 AND EXISTS (SELECT FROM held)
+WITH held AS ({HELD}), finished AS (
+    UPDATE decision SET result = $5, done_at = now()
+     WHERE tenant = $1 AND lineage = $2 AND step = $3 AND EXISTS (SELECT FROM held)
+    RETURNING step
+), planned AS (
+    INSERT INTO plan_step (tenant, lineage, decision, position, step, tool, arguments, needs, why, approval)
+    SELECT $1, $2, $3, $6 + position, given.step, tool, arguments, string_to_array(needs, ' '), why, approval
+      FROM finished, unnest($7::text[], $8::text[], $9::jsonb[], $10::text[], $11::text[], $12::boolean[])
+           WITH ORDINALITY AS given (step, tool, arguments, needs, why, approval, position)
+    ON CONFLICT (tenant, lineage, step) DO NOTHING
+), noted AS (
+    INSERT INTO record (tenant, id, kind, lineage, step, body)
+    SELECT $1, concat_ws('/', $2, $3), 'decision', $2, $3, $13 FROM finished
+    ON CONFLICT (tenant, id) DO NOTHING
+)
+SELECT count(*) FROM finished
 """  # noqa: S608
-PLAN = """
-INSERT INTO plan_step (tenant, lineage, decision, position, step, tool, arguments, needs, why, approval)
-SELECT $1, $2, $3, $4 + position, step, tool, arguments, string_to_array(needs, ' '), why, approval
-  FROM unnest($5::text[], $6::text[], $7::jsonb[], $8::text[], $9::text[], $10::boolean[])
-       WITH ORDINALITY AS given (step, tool, arguments, needs, why, approval, position)
-ON CONFLICT (tenant, lineage, step) DO NOTHING
-"""
 COST = "SELECT coalesce(sum(cost), 0)::bigint FROM journal WHERE tenant = $1 AND lineage = $2 AND step = $3"
 
 
@@ -146,27 +154,22 @@ async def note_look_up(tx: Tx, hold: Hold, idx: int, tool: str, digest: str, rep
         raise Superseded
 
 
-async def plan(tx: Tx, hold: Hold, position: int, steps: Sequence[PlanStep]) -> None:
-    """Insert a decision's steps; a step that is there already stays as it is."""
-    if steps:
-        await tx.execute(
-            PLAN,
-            tx.tenant,
-            hold.lineage,
-            hold.step,
-            position,
-            [step.id for step in steps],
-            [step.tool for step in steps],
-            [step.arguments for step in steps],
-            [" ".join(step.needs) for step in steps],
-            [step.why for step in steps],
-            [step.approval for step in steps],
-        )
+async def finish(
+    tx: Tx, hold: Hold, result: dict[str, Any], body: dict[str, Any], *, after: int = 0, steps: Sequence[PlanStep] = ()
+) -> None:
+    """Record a decision with its plan; from here on it is returned, never made anew. A step that is there already stays as it is.
 
-
-async def finish(tx: Tx, hold: Hold, result: dict[str, Any]) -> None:
-    """Record a decision's result; from here on it is returned, never made anew. Raises: Superseded."""
-    if not await tx.execute(FINISH, tx.tenant, *hold.key, result):
+    after: the position of the run's last planned step. Raises: Superseded.
+    """
+    columns = (
+        [step.id for step in steps],
+        [step.tool for step in steps],
+        [step.arguments for step in steps],
+        [" ".join(step.needs) for step in steps],
+        [step.why for step in steps],
+        [step.approval for step in steps],
+    )
+    if not await tx.value(FINISH, tx.tenant, *hold.key, result, after, *columns, body):
         raise Superseded
 
 

@@ -40,7 +40,7 @@ class World:
 
     steps: Sequence[str] = ("a",)
     on_act: OnAct = ends
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     ruled: set[str] = field(default_factory=set[str])
     """Requests that have ended."""
     happened: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])

@@ -144,7 +144,7 @@ class House:
         """Run one (more) worker in this process, with settings changed."""
         settings = self.settings.model_copy(update=changes)
         async with worker.model_of(settings) as model:
-            async with worker.make(settings, self.client, worker.services(settings, self.database), model) as made:
+            async with worker.make(settings, self.client, worker.services(settings, self.database), model, worker.SANDBOX) as made:
                 yield made
 
 

@@ -6,12 +6,14 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import RawValue
 
 from contracts import names
 from contracts.approvals import Claim, ClimbRequest, Gate, Pending, RuleRequest, Ruling, Wake
 from contracts.effects import ActResult
+from contracts.message import complaint
 from contracts.runs import Carried, RunRef
 from workflows import steps
 
@@ -153,16 +155,9 @@ def _heard(name: str, inputs: Sequence[RawValue]) -> Claim | Wake:
         value = workflow.payload_converter().from_payload(inputs[0].payload)
         heard = model.model_validate(value)
     except Exception as error:
-        return Claim(signal=name, why=f"{_said(error)}; right is {_FORM}"[:600])
+        said = complaint(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"[:200]
+        return Claim(signal=name, why=f"{said[:400]}; right is {_FORM}")
     return Claim(signal=name, ruling=heard) if isinstance(heard, Ruling) else heard
 
 
 _FORM = '{"request": "…", "verdict": "approve", "by": "…", "reason": "…"}, with `arguments` where the verdict is "edit"'
-
-
-def _said(error: Exception) -> str:
-    listed = getattr(error, "errors", None)
-    if not callable(listed):
-        return f"{type(error).__name__}: {error}"[:200]
-    found: list[dict[str, object]] = listed(include_url=False, include_context=False, include_input=False)  # pyright: ignore[reportAssignmentType]
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'the input'}: {item['msg']}" for item in found[:4])  # pyright: ignore[reportArgumentType]

@@ -12,14 +12,23 @@ from contracts.runs import Carried, CloseRunRequest, Ending, OpenRunRequest, Run
 from workflows import steps
 from workflows.approval import CLAIMS_CARRIED, Gates
 
+NO_START = StartRequest(automation="none", tenant="none", starter="")
+"""What a workflow takes a missing input for: without a default the server would offer the start again for ever."""
+
+
+def refusal(why: str) -> ApplicationError:
+    """Return the error of a run that may not start."""
+    return ApplicationError(why, type="NotOpened", non_retryable=True)
+
 
 class Lifecycle:
     """What a workflow's code shares whatever its pattern. Made in the workflow's constructor, opened in its `run`."""
 
     def __init__(self, start: StartRequest) -> None:
         self._start = start
-        self.gates = Gates(start.carried)
-        self.counts = Counter(start.carried.counts if start.carried else {})
+        self.carried = start.carried
+        self.gates = Gates(self.carried)
+        self.counts = Counter(self.carried.counts if self.carried else {})
         self.run: Run
 
     async def open(self) -> None:
@@ -27,7 +36,11 @@ class Lifecycle:
 
         A cancel that comes meanwhile is seen after it, in `go_on`: a row that was inserted has to be closed.
         """
-        self.run = self._start.carried.run if self._start.carried else await self._opened()
+        if self._start is NO_START:
+            raise refusal('no input was given; right is {"automation": "…", "input": {…}}')
+        if self.carried and not workflow.info().continued_run_id:
+            raise refusal("`carried` is what one execution gives the next: a start has `automation` and `input`")
+        self.run = self.carried.run if self.carried else await self._opened()
         self._slots = asyncio.Semaphore(self.run.limits.parallel)
         self._claims = asyncio.create_task(self.gates.hand_over(self.run.ref))
 
@@ -47,7 +60,7 @@ class Lifecycle:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            raise ApplicationError(steps.reason(error), type="NotOpened", non_retryable=True) from error
+            raise refusal(steps.reason(error)) from error
 
     def go_on(self) -> None:
         """Raise CancelledError where a cancel came while an activity ended well: the SDK then keeps it to itself."""

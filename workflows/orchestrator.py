@@ -9,7 +9,7 @@ from contracts import names
 from contracts.decisions import Decision, ProposeRequest
 from contracts.runs import Carried, Progress, RunResult, StartRequest
 from workflows import steps
-from workflows.lifecycle import Lifecycle
+from workflows.lifecycle import NO_START, Lifecycle
 from workflows.plan import AGAIN, BAD, PlanRun
 
 
@@ -21,9 +21,9 @@ class Orchestrator:
     """
 
     @workflow.init  # Handlers may run before `run` does.
-    def __init__(self, start: StartRequest) -> None:
-        self.life = Lifecycle(start)
-        carried = start.carried
+    def __init__(self, start: StartRequest = NO_START) -> None:
+        self.life = Lifecycle(start or NO_START)
+        carried = self.life.carried
         self.window = carried.window if carried else 0
         self.seq = carried.seq if carried else 0
         self.replans = carried.replans if carried else 0
@@ -31,7 +31,7 @@ class Orchestrator:
         self.plan = PlanRun(carried.plan, carried.statuses, self.life.act) if carried else PlanRun((), {}, self.life.act)
 
     @workflow.run
-    async def run(self, start: StartRequest) -> RunResult:
+    async def run(self, start: StartRequest = NO_START) -> RunResult:
         await self.life.open()
         try:
             summary, failed = await self.decide_and_act()

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
 
 from contracts.runs import StartRequest
-from workflows.lifecycle import Lifecycle
+from workflows.lifecycle import NO_START, Lifecycle, refusal
 
 
 @workflow.defn(dynamic=True)
@@ -16,11 +15,10 @@ class Unknown:
 
     @workflow.run
     async def run(self, inputs: Sequence[RawValue]) -> None:
-        kind = workflow.info().workflow_type
-        if len(inputs) != 1:
-            raise ApplicationError(f"there is no workflow type {kind!r}", type="NotOpened", non_retryable=True)
         # By the converter's plural: the other raises what would be tried for ever.
-        start: StartRequest = workflow.payload_converter().from_payloads([inputs[0].payload], [StartRequest])[0]
+        given = workflow.payload_converter().from_payloads(
+            [value.payload for value in inputs], [StartRequest] if len(inputs) == 1 else None
+        )
         # `open_run` knows which type the automation's pattern has, and refuses every other one.
-        await Lifecycle(start).open()
-        raise ApplicationError(f"there is no workflow type {kind!r}", type="NotOpened", non_retryable=True)
+        await Lifecycle(given[0] if given and given[0] else NO_START).open()
+        raise refusal(f"there is no workflow type {workflow.info().workflow_type!r}")

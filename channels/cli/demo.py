@@ -14,7 +14,7 @@ import typer
 import yaml
 from rich.text import Text
 
-from channels import explain
+from channels import explain, standing, under_way
 from channels.cli import approvals, cards, link, screen
 from channels.cli.automations import Folders
 from channels.cli.runs import start_run
@@ -133,10 +133,9 @@ async def _look(database: Database, tenant: str, id: str) -> Explained | None:
 
 
 async def _raise_if_not_opened(settings: Settings, id: str) -> None:
-    handle = (await link.temporal(settings)).get_workflow_handle(id)
-    description = await handle.describe()
-    if description.close_time is not None:
-        raise BadInput(f"the run did not open; `starter.py show {id}` says why")
+    seen = await under_way.look(await link.temporal(settings), id)
+    if seen is not None and seen.closed_at is not None:
+        raise BadInput("\n".join(standing.unopened(seen)))
 
 
 async def _decide(settings: Settings, request: Request, *, yes: bool) -> None:

@@ -24,12 +24,12 @@ async def test_each_piece_arrives_once_in_the_form_of_its_channel(own: Machine) 
     )  # fmt: skip
     assert "it has to be practised before the day it matters." in sent.get_content()
     assert datetime.now(UTC) - parsedate_to_datetime(sent["Date"]) < timedelta(minutes=2)
-    assert arrived.social[0]["post"]["title"] == "Fewer pages at night"
+    assert arrived.social[0]["post"]["content"]["title"] == "Fewer pages at night"
 
 
 async def test_a_slot_that_was_missed_is_skipped_where_the_bundle_says_so(own: Machine) -> None:
     await own.plan(SOCIAL)
-    await own.start("too-late", automation="late-skip")
+    await own.start("too-late", automation="late-skip", first_slot_seconds=3)
     await own.until("too-late", lambda found: bool(found.waiting) and datetime.now(UTC) > _slot(found) + timedelta(seconds=1))
     await approve_all(own, "too-late", 1)
     found, arrived = await own.finished("too-late")

@@ -9,7 +9,7 @@ import pytest
 from contracts.errors import BudgetExceeded, Superseded
 from contracts.plans import PlanStep
 from database import Database, Tx
-from ledger import decisions, records, runs, steps
+from ledger import decisions, records, runs, steps, views
 from ledger.decisions import Entry, Hold
 from tests.integration.ledger.rows import LINEAGE, open_run
 
@@ -79,7 +79,7 @@ async def test_a_failed_call_is_made_again(database: Database) -> None:
         pytest.param(lambda tx, hold: decisions.begin_call(tx, hold, 1, "model", "digest", 10), id="begin_call"),
         pytest.param(lambda tx, hold: decisions.end_call(tx, hold, 0, reply={}, cost=10), id="end_call"),
         pytest.param(lambda tx, hold: decisions.note_look_up(tx, hold, 1, "read", "digest", {}), id="note_look_up"),
-        pytest.param(lambda tx, hold: decisions.finish(tx, hold, {"late": True}), id="finish"),
+        pytest.param(lambda tx, hold: decisions.finish(tx, hold, {"late": True}, {}), id="finish"),
     ],
 )
 async def test_an_attempt_that_outlived_its_time_out_changes_nothing(database: Database, write: Write) -> None:
@@ -116,11 +116,11 @@ async def test_retries_at_once_lose_a_call_once(database: Database) -> None:
 async def test_a_decision_recorded_once_is_returned_and_never_made_anew(database: Database) -> None:
     hold, _, _ = await take(database)
     async with database.transaction("default") as tx:
-        await decisions.finish(tx, hold, {"seq": 2})
+        await decisions.finish(tx, hold, {"seq": 2}, {})
     assert (await take(database))[:2] == (hold, {"seq": 2})
     with pytest.raises(Superseded):
         async with database.transaction("default") as tx:
-            await decisions.finish(tx, hold, {"seq": 3})
+            await decisions.finish(tx, hold, {"seq": 3}, {})
     with pytest.raises(Superseded):
         await begin(database, hold, 0, 1)
     assert (await take(database))[1] == {"seq": 2}
@@ -187,10 +187,11 @@ async def test_steps_are_planned_once_in_order(database: Database) -> None:
         PlanStep(id="b", tool="u", needs=("a",), approval=True),
     ]
     async with database.transaction("default") as tx:
-        await decisions.plan(tx, hold, 0, first)
-        await decisions.plan(tx, hold, 0, [PlanStep(id="a", tool="another")])
-        await decisions.plan(tx, hold, 0, [])
-        assert await steps.last_position(tx, LINEAGE) == 2
+        await decisions.finish(tx, hold, {}, {"event": "decided"}, steps=first)
+        second, _, _ = await decisions.take(tx, LINEAGE, "plan-2")
+        await decisions.finish(tx, second, {}, {}, after=2, steps=[PlanStep(id="a", tool="another")])
+        assert (await views.frame(tx, LINEAGE)).position == 2
+        assert [row["body"] for row in await records.of_run(tx, LINEAGE)] == [{"event": "decided"}, {}]
         rows = await steps.of_run(tx, LINEAGE)
     assert [(row.step, row.tool, row.arguments, row.needs, row.why, row.approval) for row in rows] == [
         ("a", "t", {"x": [1, {"y": None}]}, [], "w", False),

@@ -5,14 +5,14 @@ import pytest
 from contracts.plans import PlanStep
 from database import Database
 from ledger import decisions, steps
-from ledger.decisions import Hold
 from tests.integration.ledger.rows import LINEAGE
 
 
 @pytest.fixture(autouse=True)
 async def _planned(database: Database) -> None:
     async with database.transaction("default") as tx:
-        await decisions.plan(tx, Hold(LINEAGE, "plan-1", 1), 0, [PlanStep(id=id, tool="t", arguments={"x": 1}) for id in ("a", "b", "c")])
+        hold, _, _ = await decisions.take(tx, LINEAGE, "plan-1")
+        await decisions.finish(tx, hold, {}, {}, steps=[PlanStep(id=id, tool="t", arguments={"x": 1}) for id in ("a", "b", "c")])
 
 
 async def read(database: Database, step: str = "a") -> steps.StepRow:
@@ -20,14 +20,6 @@ async def read(database: Database, step: str = "a") -> steps.StepRow:
         row = await steps.read(tx, LINEAGE, step)
     assert row is not None
     return row
-
-
-async def test_only_done_steps_have_outputs(database: Database) -> None:
-    async with database.transaction("default") as tx:
-        await steps.end(tx, LINEAGE, "a", "done", output={"n": 1})
-        await steps.end(tx, LINEAGE, "b", "failed", "no", {"n": 2})
-        assert await steps.outputs(tx, LINEAGE, ["a", "b", "c"]) == {"a": {"n": 1}}
-        assert await steps.outputs(tx, LINEAGE, []) == {}
 
 
 async def test_what_has_ended_stays_as_it_is(database: Database) -> None:
@@ -65,6 +57,6 @@ async def test_open_steps_are_skipped_at_the_end(database: Database) -> None:
 async def test_steps_are_seen_by_their_tenant_only(database: Database) -> None:
     async with database.transaction("other") as tx:
         assert await steps.of_run(tx, LINEAGE) == [] and await steps.read(tx, LINEAGE, "a") is None
-        assert await steps.skip_open(tx, LINEAGE, "x") == 0 and await steps.last_position(tx, LINEAGE) == 0
+        assert await steps.skip_open(tx, LINEAGE, "x") == 0
         await steps.end(tx, LINEAGE, "a", "done")
     assert (await read(database)).status == "planned"

@@ -6,7 +6,7 @@ import pytest
 from contracts.plans import PlanStep
 from database import Database
 from ledger import approvals, effects, outbox, records
-from ledger.decisions import begin_call, plan, take
+from ledger.decisions import begin_call, finish, take
 from memory.sessions import Turn, append
 from policies import bundles
 from tests.integration.ledger.rows import LINEAGE, claim, open_run, request
@@ -39,7 +39,7 @@ async def _rows(database: Database) -> None:
         await append(tx, "s", 0, [Turn("user", "user", "hello")])
         hold, _, _ = await take(tx, LINEAGE, "plan-1")
         await begin_call(tx, hold, 0, "model", "digest", 1)
-        await plan(tx, hold, 0, [PlanStep(id="s1", tool="blog.publish")])
+        await finish(tx, hold, {}, {}, steps=[PlanStep(id="s1", tool="blog.publish")])
         await effects.claim(tx, claim())
         await approvals.ask(tx, request())
         await outbox.put(tx, "wf-1", outbox.Wake())

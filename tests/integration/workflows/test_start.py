@@ -32,8 +32,8 @@ async def refused(house: House, *inputs: Any, kind: str = names.ORCHESTRATOR) ->
         ({"automation": "probe", "tennant": "x"}, "tennant"),
         ({"automation": "probe", "input": []}, "input"),
         ({"automation": "probe", "tenant": "No Such"}, "tenant"),
-        ("probe", "StartRequest"),
-        (None, "StartRequest"),
+        ("probe", "StartRequest does not fit: the input: "),
+        (None, "no input was given; right is {"),
     ],
 )
 async def test_a_bad_start_input_fails_at_once_with_its_field_named(house: House, kind: str, start: Any, field: str) -> None:
@@ -41,8 +41,9 @@ async def test_a_bad_start_input_fails_at_once_with_its_field_named(house: House
 
 
 @pytest.mark.parametrize("kind", [names.ORCHESTRATOR, "Nonsense"])
-async def test_a_start_with_no_input_fails_at_once(house: House, kind: str) -> None:
-    assert await refused(house, kind=kind)
+@pytest.mark.parametrize(("inputs", "said"), [([], "no input was given"), ([{"automation": "probe"}] * 2, "2 inputs were given")])
+async def test_a_start_with_no_input_or_with_two_fails_at_once(house: House, kind: str, inputs: list[Any], said: str) -> None:
+    assert said in await refused(house, *inputs, kind=kind)
 
 
 async def test_an_unknown_automation_fails_and_the_known_ones_are_named(house: House) -> None:
