@@ -48,7 +48,7 @@ def _ended(found: Explained) -> Iterator[str]:
         yield "no plan was made, so nothing was run"
     undone = [moment for moment in found.timeline if moment.kind == "effect" and moment.body.get("event") == "undone"]
     if undone:
-        yield f"{len(undone)} effects were undone"
+        yield f"{len(undone)} effects were undone" if len(undone) > 1 else "1 effect was undone"
     for moment in found.timeline:
         if moment.body.get("event") in ("undo failed", "undo unknown"):
             yield f"not undone: {moment.text}"
@@ -57,13 +57,17 @@ def _ended(found: Explained) -> Iterator[str]:
 def _under_way(seen: UnderWay) -> Iterator[str]:
     if seen.closed_at is not None:
         why = f" ({seen.failure})" if seen.failure else ""
-        yield f"Temporal says that it {seen.status} at {_at(seen.closed_at)}{why}, before the run could end itself in the ledger"
+        yield f"Temporal says that it {_word(seen.status)} at {_at(seen.closed_at)}{why}, before the run could end itself in the ledger"
         return
     if seen.stuck:
         yield f"its own code fails and is tried again: {seen.stuck}"
     yield from (_called(call) for call in seen.calls if call.started or call.said)
     if seen.untaken and datetime.now(UTC) - seen.untaken > UNTAKEN:
         yield f"no worker has taken it up since {_at(seen.untaken)}: `starter.py status` tells whether one is running"
+
+
+def _word(status: str) -> str:
+    return f"was {status}" if status in ("terminated", "cancelled", "canceled") else status.replace("_", " ")
 
 
 def _called(call: Call) -> str:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,10 @@ class Machine:
         """Run `starter.py`; a variable that is None is left out."""
         changed = {**self.environment, **environment}
         return await _run([sys.executable, "starter.py", *words], {name: value for name, value in changed.items() if value is not None})
+
+    async def starters(self, *commands: Sequence[str], **environment: str | None) -> list[Said]:
+        """Run several commands at once, and return what they said in the same order."""
+        return await asyncio.gather(*(self.starter(*words, **environment) for words in commands))
 
     async def temporal(self, *words: str, code: int = 0) -> Said:
         """Run the plain Temporal CLI."""
@@ -179,7 +183,7 @@ async def machine(state: Path, temporal_program: Path) -> AsyncGenerator[Machine
     cache = {name: value for name, value in os.environ.items() if name == "PERDURE_CACHE"}
     environment = {
         **kept, **cache, **{f"PERDURE_{name.upper()}": str(free_port()) for name in PORTS}, "TEMPORAL_CONFIG_FILE": os.devnull,
-        "PERDURE_STATE": str(state), "PERDURE_AUTOMATIONS": str(state / "automations"), "PERDURE_LOG_FORMAT": "json",
+        "PERDURE_STATE": str(state), "PERDURE_AUTOMATIONS": str(state / "automations"), "PERDURE_LOG_FORMAT": "json", "PERDURE_STICKY_SECONDS": "1",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1", "OPENAI_API_KEY": "none", "PERDURE_MODEL": "scripted",
     }  # fmt: skip
     made = Machine(state, environment, temporal_program, Process(state / "scripted"), model_port, state / "automations")

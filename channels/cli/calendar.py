@@ -21,6 +21,7 @@ from tools.documents import Document
 
 KIND = "calendar"
 RIGHT = "right is 2030-01-31T09:00 (UTC unless it names a zone), or +30m, +2h, +1d from now"
+FARTHEST = timedelta(days=3650)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -129,9 +130,9 @@ def when(text: str, now: datetime | None = None) -> datetime:
     """Read a time. Raises: BadInput saying what is right."""
     if relative := re.fullmatch(r"\+(\d{1,6})([smhd])", text.strip()):
         span: dict[str, Any] = {UNITS[relative[2]]: int(relative[1])}
-        return (now or datetime.now(UTC)) + timedelta(**span)
+        return (now or datetime.now(UTC)) + min(timedelta(**span), FARTHEST)
     try:
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise BadInput(f"{text!r} is not a time; {RIGHT}") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

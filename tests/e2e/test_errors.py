@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.machine import BLOG, SOCIAL, Machine, Said
 from tests.servers import free_port
 
@@ -16,9 +14,10 @@ def clear(said: Said, code: int, *words: str) -> None:
     assert [word for word in words if word not in lines[0]] == []
 
 
-@pytest.mark.parametrize("words", [["list"], ["show", "any"], ["run", "content-ops"], ["approve", "apr-1"]])
-async def test_without_a_stack_a_command_says_how_to_bring_it_up(own: Machine, tmp_path: Path, words: list[str]) -> None:
-    clear(await own.starter(*words, PERDURE_STATE=str(tmp_path)), 2, "there is no database: run `starter.py up`")
+async def test_without_a_stack_every_command_says_how_to_bring_it_up(own: Machine, tmp_path: Path) -> None:
+    commands = (["list"], ["show", "any"], ["run", "content-ops"], ["approve", "apr-1"])
+    for said in await own.starters(*commands, PERDURE_STATE=str(tmp_path)):
+        clear(said, 2, "there is no database: run `starter.py up`")
 
 
 async def test_a_postgres_that_is_down_is_named(own: Machine) -> None:
@@ -40,15 +39,25 @@ async def test_a_temporal_that_is_down_is_named_and_what_the_ledger_knows_is_sti
     assert "1 wait for a person" in shown.out
 
 
+WRONG: list[tuple[list[str], int, tuple[str, ...]]] = [
+    (["show", "nobody"], 2, ("tenant default has no run 'nobody'", "`starter.py list`")),
+    (["approvals", "apr-no"], 2, ("tenant default has no request 'apr-no'", "`starter.py approvals`")),
+    (["reject", "apr-no", "--reason", "so"], 1, ("unknown request 'apr-no'",)),
+    (
+        ["run", "content-ops", "--input", '{"sources": /tmp}'],
+        2,
+        ("--input is not JSON: Expecting value at line 1, column 13", """right is an object: '{"name": "value"}'"""),
+    ),
+    (["run", "content-ops", "--input", "[1]"], 2, ("--input is a JSON list; right is an object",)),
+    (["list", "--tenant", "No Such"], 2, ("tenant 'No Such' is not a name",)),
+    (["calendar", "move", "nothing", "+1h"], 2, ("the calendar of content-ops has no entry 'nothing'",)),
+]
+
+
 async def test_unknown_names_and_wrong_json_are_told_with_what_is_right(own: Machine) -> None:
-    clear(await own.starter("show", "nobody"), 2, "tenant default has no run 'nobody'", "`starter.py list`")
-    clear(await own.starter("approvals", "apr-no"), 2, "tenant default has no request 'apr-no'", "`starter.py approvals`")
-    clear(await own.starter("reject", "apr-no", "--reason", "so"), 1, "unknown request 'apr-no'")
-    wrong = await own.starter("run", "content-ops", "--input", '{"sources": /tmp}')
-    clear(wrong, 2, "--input is not JSON: Expecting value at line 1, column 13", """right is an object: '{"name": "value"}'""")
-    clear(await own.starter("run", "content-ops", "--input", "[1]"), 2, "--input is a JSON list; right is an object")
+    for said, (_, code, words) in zip(await own.starters(*(words for words, _, _ in WRONG)), WRONG, strict=True):
+        clear(said, code, *words)
     clear(await own.starter("list", PERDURE_TENANT="No Such"), 2, "PERDURE_TENANT: ")
-    clear(await own.starter("calendar", "move", "nothing", "+1h"), 2, "the calendar of content-ops has no entry 'nothing'")
 
 
 async def test_a_second_approval_and_a_second_start_are_refused_with_who_and_how_to_look(own: Machine) -> None:
@@ -70,8 +79,8 @@ async def test_what_scripts_read_is_valid_json_and_ids_are_whole(own: Machine) -
     id = "a-workflow-id-that-is-longer-than-any-terminal-would-like-it-to-be-" + "x" * 60
     await own.start(id)
     await own.waiting(id, 1)
-    for words in (["list"], ["show", id], ["why", id], ["approvals"], ["status"], ["calendar", "list"], ["apply", "content-ops"]):
-        said = await own.starter(*words, "--json", FORCE_COLOR="1", COLUMNS="40")
+    commands = (["list"], ["show", id], ["why", id], ["approvals"], ["status"], ["calendar", "list"], ["apply", "content-ops"])
+    for said in await own.starters(*([*words, "--json"] for words in commands), FORCE_COLOR="1", COLUMNS="40"):
         assert (said.code, json.loads(said.out) is not None, "\x1b" in said.out) == (0, True, False)
     listed = (await own.starter("list", COLUMNS="40")).out.splitlines()
     assert [line.split()[:2] for line in listed if line.startswith("a-workflow")] == [[id, "running"]]

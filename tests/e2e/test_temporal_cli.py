@@ -82,13 +82,17 @@ async def test_a_start_with_another_type_fails_at_once_and_names_the_right_one(o
     assert "start it with --type OrchestratorWorkflow" in shown.out
 
 
+MISFITS: list[tuple[dict[str, Any], str]] = [
+    ({"automation": 5}, "automation: Input should be a valid string"),
+    ({"automation": "content-ops", "inputs": {}}, "inputs: Extra inputs are not permitted"),
+    ({"automation": "content-ops", "input": {"sources": "/tmp", "theme": 7}}, "input.theme: 7 is not of type 'string'"),
+    ({"automation": "no-such"}, "has no automation 'no-such'; there are: content-ops"),
+]
+
+
 async def test_a_start_whose_json_is_wrong_fails_with_the_field_named(own: Machine) -> None:
-    for nth, (input, said) in enumerate([
-        ({"automation": 5}, "automation: Input should be a valid string"),
-        ({"automation": "content-ops", "inputs": {}}, "inputs: Extra inputs are not permitted"),
-        ({"automation": "content-ops", "input": {"sources": "/tmp", "theme": 7}}, "input.theme: 7 is not of type 'string'"),
-        ({"automation": "no-such"}, "has no automation 'no-such'; there are: content-ops"),
-    ]):  # fmt: skip
+    for nth, (input, _) in enumerate(MISFITS):
         await start(own, f"misfit-{nth}", input)
         await own.closed(f"misfit-{nth}")
-        assert said in (await own.starter("show", f"misfit-{nth}")).out
+    shown = await own.starters(*(["show", f"misfit-{nth}"] for nth in range(len(MISFITS))))
+    assert [said for (_, said), show in zip(MISFITS, shown, strict=True) if said not in show.out] == []
