@@ -100,10 +100,12 @@ class Machine:
         """Let the model answer with one plan, however often it is asked."""
         await self.script({"answer": {"steps": list(steps)}, "times": 1000})
 
-    async def start(self, id: str, *, automation: str = "content-ops", sources: Path | str = NOTES, **input: Any) -> Said:
-        """Start a run of content-ops."""
+    async def start(
+        self, id: str, *, automation: str = "content-ops", sources: Path | str = NOTES, wait: bool = False, **input: Any
+    ) -> Said:
+        """Start a run of content-ops. wait: until it has ended."""
         given = {"sources": str(sources), "theme": "running services", **NOW, **input}
-        said = await self.starter("run", automation, "--id", id, "--input", json.dumps(given))
+        said = await self.starter("run", automation, "--id", id, "--input", json.dumps(given), *(["--wait"] if wait else []))
         assert said.code == 0, said
         return said
 
@@ -183,7 +185,8 @@ async def machine(state: Path, temporal_program: Path) -> AsyncGenerator[Machine
     cache = {name: value for name, value in os.environ.items() if name == "PERDURE_CACHE"}
     environment = {
         **kept, **cache, **{f"PERDURE_{name.upper()}": str(free_port()) for name in PORTS}, "TEMPORAL_CONFIG_FILE": os.devnull,
-        "PERDURE_STATE": str(state), "PERDURE_AUTOMATIONS": str(state / "automations"), "PERDURE_LOG_FORMAT": "json", "PERDURE_STICKY_SECONDS": "1",
+        "PERDURE_STATE": str(state), "PERDURE_AUTOMATIONS": str(state / "automations"),
+        "PERDURE_LOG_FORMAT": "json", "PERDURE_STICKY_SECONDS": "1",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1", "OPENAI_API_KEY": "none", "PERDURE_MODEL": "scripted",
     }  # fmt: skip
     made = Machine(state, environment, temporal_program, Process(state / "scripted"), model_port, state / "automations")

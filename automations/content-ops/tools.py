@@ -301,7 +301,7 @@ class DeleteBrief(BaseModel):
     brief: str
 
 
-@tool("brief.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="brief.delete", seconds=QUICK)
+@tool("brief.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="brief.delete", seconds=QUICK, quick=True)
 async def write_brief(arguments: WriteBrief, context: ToolContext) -> Brief:
     """Write the brief of one piece: its title, its channel and the sentences of the note it will quote."""
     folder, theme = Path(str(context.input["sources"])), one_line(str(context.input["theme"]))
@@ -361,7 +361,7 @@ class DeleteDraft(BaseModel):
     draft: str
 
 
-@tool("draft.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="draft.delete", seconds=QUICK)
+@tool("draft.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="draft.delete", seconds=QUICK, quick=True)
 async def write_draft(arguments: WriteDraft, context: ToolContext) -> Draft:
     """Write the draft of a brief: a template arranges its quotes for its channel."""
     brief = await _document(context, "brief", arguments.brief)
@@ -443,7 +443,7 @@ class RemoveEntry(BaseModel):
     entry: str
 
 
-@tool("calendar.place", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="calendar.remove", seconds=QUICK)
+@tool("calendar.place", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="calendar.remove", seconds=QUICK, quick=True)
 async def place_entry(arguments: PlaceEntry, context: ToolContext) -> Entry:
     """Put a draft on the editorial calendar, at the run's next free slot."""
     id = _id(context)

@@ -1,5 +1,6 @@
 """What arrives where: the mail, the post and the social post, each at its slot."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -25,6 +26,17 @@ async def test_each_piece_arrives_once_in_the_form_of_its_channel(own: Machine) 
     assert "it has to be practised before the day it matters." in sent.get_content()
     assert datetime.now(UTC) - parsedate_to_datetime(sent["Date"]) < timedelta(minutes=2)
     assert arrived.social[0]["post"]["content"]["title"] == "Fewer pages at night"
+
+
+async def test_run_with_wait_tells_what_it_waits_for_and_ends_with_0_when_the_run_completed(own: Machine) -> None:
+    await own.plan(SOCIAL)
+    started = asyncio.create_task(own.start("watched", wait=True))
+    await own.waiting("watched", 1)
+    await asyncio.sleep(1)  # It looks twice a second.
+    await approve_all(own, "watched", 1)
+    said = await started
+    assert "watched completed" in said.out
+    assert "3 of 4 steps have ended, 1 wait for a person (`" in said.err
 
 
 async def test_a_slot_that_was_missed_is_skipped_where_the_bundle_says_so(own: Machine) -> None:

@@ -92,3 +92,20 @@ async def test_a_call_that_can_be_looked_up_asks_nobody(house_of: HouseOf, how: 
         called = [key for key in await house.calls() if "/a/" in key]
         assert sorted(called) == [f"{found.run.lineage}/a/{n}" for n in range(1, keys + 1)]
         assert await house.notes() == ["one", "one"]
+
+
+QUICKER = {'"probe.write", effect="write"': '"probe.write", quick=True, effect="write"', **QUICK}
+
+
+@pytest.mark.parametrize("how", ["", "transient:2", "unknown:1", "lost:1"])
+async def test_a_quick_tool_keeps_the_same_promises_beside_the_workflow_task(house_of: HouseOf, how: str) -> None:
+    async with house_of(tools=QUICKER) as house:
+        found = await house.run(plan(step("a", note="one", fail=how), step("b", "probe.write", "a", note={"$output": "a/note"})))
+        assert found.run.status == "completed" and await house.notes() == ["one", "one"]
+        assert await house.calls() == {f"{found.run.lineage}/a/1": 1 + int(how[-1:] or 0), f"{found.run.lineage}/b/1": 1}
+
+
+async def test_a_quick_step_that_stays_busy_is_given_up_too(house_of: HouseOf) -> None:
+    async with house_of(tools=QUICKER, limits={**IMPATIENT["limits"], "replans": 0}) as house:
+        found = await house.run(plan(step("a", note="one", fail="transient")))
+        assert found.run.status == "failed" and found.steps[0].detail == "told to be busy"

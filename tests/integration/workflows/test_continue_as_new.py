@@ -78,11 +78,12 @@ async def test_open_requests_running_steps_and_fifty_signals_pass_five_execution
 
 async def test_steps_of_many_executions_are_counted_once(house_of: HouseOf) -> None:
     async with house_of(**SMALL) as house:
-        chained = [step(f"s{nth}", "probe.write", *([f"s{nth - 1}"] if nth else []), note=f"{nth}") for nth in range(30)]
+        chained = [step(f"s{nth}", "probe.write", *([f"s{nth - 1}"] if nth else []), note=f"{nth}") for nth in range(12)]
         handle = await house.start(plan(*chained, done=False), plan(step("last", note="last")))
         result = await house.client.get_workflow_handle(handle.id).result()
-        assert result["statuses"] == {"done": 31} and result["decisions"] == 2
-        assert len(await executions(house.client, handle.id)) >= 3 and set((await house.calls()).values()) == {1}
+        assert result["statuses"] == {"done": 13} and result["decisions"] == 2
+        chain = await executions(house.client, handle.id)
+        assert len(chain) >= 2 and result["lineage"] == chain[-1] and set((await house.calls()).values()) == {1}
 
 
 async def test_a_failure_in_a_later_execution_undoes_what_earlier_ones_did(house_of: HouseOf) -> None:
@@ -132,20 +133,6 @@ async def test_a_ruling_that_is_answered_while_the_run_leaves_is_not_waited_for_
         await asyncio.wait_for(client.get_workflow_handle(handle.id).result(), 10)
         assert len(await executions(client, handle.id)) >= 2
     assert world.of(names.RULE) == [0] and world.of(names.CLIMB) == []
-
-
-async def test_a_lineage_is_the_same_in_every_execution(client: Client) -> None:
-    lineages = set[str]()
-
-    async def acts(world: World, step: str, nth: int) -> ActResult:
-        return ActResult(status="done")
-
-    world = World(steps=tuple(f"s{nth}" for nth in range(30)), on_act=acts, limits=Limits(history_events=50, parallel=1))
-    async with world.started(client) as handle:
-        result = await client.get_workflow_handle(handle.id).result()
-        lineages.add(result["lineage"])
-        chain = await executions(client, handle.id)
-    assert len(chain) >= 3 and lineages == {chain[-1]} and len(world.of(names.OPEN_RUN)) == 1
 
 
 async def test_a_claim_of_any_length_that_the_server_takes_does_not_stop_the_run(house_of: HouseOf) -> None:
