@@ -1,5 +1,6 @@
 """The worker: settings become clients, clients become activities, and both poll one task queue."""
 
+import argparse
 import asyncio
 import signal
 import socket
@@ -137,10 +138,13 @@ async def run(settings: Settings) -> None:
 
 def main() -> None:
     """Run a worker with the settings of this machine."""
+    parser = argparse.ArgumentParser(description="Runs workflows and activities until SIGTERM.")
+    parser.add_argument("--build", help="names this code in records; without it PERDURE_BUILD does")
+    build = parser.parse_args().build
     settings = Settings()
     logs.configure(settings.log_format)
     try:
-        asyncio.run(run(settings))
+        asyncio.run(run(settings.model_copy(update={"build": build}) if build else settings))
     except PerdureError as error:
         sys.exit(f"worker: {error}")
 

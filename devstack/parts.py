@@ -1,5 +1,6 @@
 """The parts of this stack: how each is started, asked, stopped, and what it then says of itself in stack.json."""
 
+import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from devstack.part import Daemon, Part
 from devstack.processes import port_free, python_module
 from devstack.progress import Progress
 from settings import ROOT, Settings
+
+PACKAGES = ("contracts", "workflows", "activities", "memory", "ledger", "policies", "tools", "channels")
+"""What the worker's code is made of; an automation's tools are loaded anew whenever their file changes."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,17 @@ async def _social_command(settings: Settings, progress: Progress) -> list[str]:
 
 
 async def _worker_command(settings: Settings, progress: Progress) -> list[str]:
-    return [sys.executable, "worker.py"]
+    # The code is part of the command, so that `up` after a change of the checkout starts the new worker in place of the old.
+    return [sys.executable, "worker.py", "--build", code_version(ROOT)]
+
+
+def code_version(root: Path) -> str:
+    """Return the first 12 characters of the SHA-256 of the program's own modules."""
+    modules = [*root.glob("*.py"), *(path for folder in PACKAGES for path in (root / folder).rglob("*.py"))]
+    whole = hashlib.sha256()
+    for path in sorted(modules):
+        whole.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()[:12]
 
 
 async def gets(url: str) -> bool:

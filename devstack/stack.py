@@ -43,9 +43,8 @@ async def up(
 
 
 async def start_worker(settings: Settings, progress: Progress = silent) -> None:
-    """Start the worker if it is not running, and wait until it polls."""
-    if not await WORKER.running(settings):
-        await WORKER.start(settings, progress)
+    """Start the worker if it is not running today's code, and wait until it polls."""
+    await WORKER.start(settings, progress)
     progress(WORKER.name, "")
 
 

@@ -13,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from temporalio.testing import WorkflowEnvironment
-
 from contracts.errors import StackError
 from devstack.progress import Progress, to_stderr
 from settings import Settings
@@ -86,6 +84,9 @@ def _moved(folder: Path, target: Path) -> Path | None:
 
 
 async def _sdk_download(folder: Path) -> None:
+    # Imported here: it brings the SDK's whole worker, and every command of `starter.py` would wait for that.
+    from temporalio.testing import WorkflowEnvironment
+
     # The SDK has no call that only downloads, so its server is started on a free port, in memory, and shut down.
     environment = await WorkflowEnvironment.start_local(download_dest_dir=str(folder))  # pyright: ignore[reportUnknownMemberType]
     await environment.shutdown()

@@ -44,8 +44,7 @@ def answer_schema(agent: Agent, shapes: Mapping[str, Shape], choices: Mapping[st
     """
     if empty := [name for name, values in choices.items() if not values]:
         raise BadInput(f"there is nothing to choose from for {', '.join(empty)}: look at the look-ups' results and `choices`")
-    steps = [_step_schema(shapes[name], choices, terse=agent.terse) for name in agent.tools]
-    plan: dict[str, Any] = {"steps": {"type": "array", "minItems": 1, "maxItems": agent.max_steps, "items": _one_of(steps)}}
+    plan: dict[str, Any] = {"steps": _steps_schema(agent, shapes, choices)}
     if not agent.terse:
         plan |= {"steps": {**plan["steps"], "minItems": 0}, "done": {"type": "boolean"}, "summary": {"type": "string", "maxLength": 200}}
     forms = [_object(plan, ["steps"])]
@@ -56,6 +55,19 @@ def answer_schema(agent: Agent, shapes: Mapping[str, Shape], choices: Mapping[st
         ]
         forms.append(_object({"look_ups": {"type": "array", "minItems": 1, "maxItems": 20, "items": _one_of(asked)}}, ["look_ups"]))
     return _one_of(forms)
+
+
+def _steps_schema(agent: Agent, shapes: Mapping[str, Shape], choices: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    def one(own: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        return _one_of([_step_schema(shapes[name], own, terse=agent.terse) for name in agent.tools])
+
+    shared = [name for name in agent.distinct if name in choices]
+    if not agent.terse or not shared:
+        return {"type": "array", "minItems": 1, "maxItems": agent.max_steps, "items": one(choices)}
+    # A small model takes the first value every time: each place gets choices of its own, dealt out like cards.
+    places = min(agent.max_steps, *(len(choices[name]) for name in shared))
+    dealt = [{name: values[place::places] if name in shared else values for name, values in choices.items()} for place in range(places)]
+    return {"type": "array", "prefixItems": [one(own) for own in dealt], "minItems": places, "maxItems": places}
 
 
 def _step_schema(shape: Shape, choices: Mapping[str, Sequence[str]], *, terse: bool) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Agent(Strict):
     choices: dict[str, str] = {}
     """Argument name -> where its allowed values stand in the look-ups (``sources.notes[].id``): a small model
     that can only pick cannot invent."""
+    distinct: tuple[str, ...] = ()
+    """Arguments that no two steps of one plan may give the same value."""
 
 
 class RecipeStep(Strict):

@@ -49,6 +49,10 @@ class PlanCheck:
             yield f"the plan has {len(ids)} steps; {self._agent.max_steps} is the most"
         for twice in sorted({id for id in ids if ids.count(id) > 1}):
             yield f"two steps have the id {twice!r}"
+        for name in self._agent.distinct:
+            given = [str(step.arguments[name]) for step in plan.steps if name in step.arguments]
+            for twice in sorted({value for value in given if given.count(value) > 1}):
+                yield f"two steps have the {name} {twice!r}: give each another one"
         for step in plan.steps:
             if step.tool not in self._agent.tools:
                 yield f"step {step.id}: there is no tool {step.tool!r}; use one of {', '.join(sorted(self._agent.tools))}"

@@ -331,12 +331,21 @@ def _source(folder: Path, source: str) -> Note:
         raise ToolFailed(f"{source} cannot be read: {error}") from None
 
 
+# Words that any note has, so that a title made of them says nothing about this one.
+FILLER = words(
+    "about after again always another anything because been before being both down each even ever every everything first from have here "
+    "into just last like made make many more most much must never next once only open other over said same should some such take than that "
+    "their them then there these they thing things this those through time under very want well were what when where which while will with "
+    "without would your yourself"
+)
+
+
 def headline(title: str, note: Note) -> str:
     """Return the title cut at a word, or the note's own where most words of the given one are not in the note."""
     title = title if len(title) < 70 or " " not in title else title[:70].rsplit(" ", 1)[0]
     title = title.strip(" ,;:-\u2013\u2014\"\u201c\u201d'")
     # A small model likes to copy the title of its example.
-    said = words(title)
+    said = words(title) - FILLER
     return title if said and 2 * len(said & (words(_prose(note)) | words(note.title))) >= len(said) else note.title
 
 

@@ -96,3 +96,9 @@ async def test_a_start_whose_json_is_wrong_fails_with_the_field_named(own: Machi
         await own.closed(f"misfit-{nth}")
     shown = await own.starters(*(["show", f"misfit-{nth}"] for nth in range(len(MISFITS))))
     assert [said for (_, said), show in zip(MISFITS, shown, strict=True) if said not in show.out] == []
+
+
+async def test_a_start_without_any_input_fails_and_says_what_is_missing(own: Machine) -> None:
+    await own.temporal(*START, "--type", "OrchestratorWorkflow", "--workflow-id", "no-input")
+    await own.closed("no-input")
+    assert "no-input failed at" in (await own.starter("show", "no-input")).out

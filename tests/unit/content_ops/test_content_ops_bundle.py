@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from contracts.errors import BadInput
 from policies.answers import Shape, answer_schema, parse
 from policies.bundles import Bundle
 from policies.plans import PlanCheck
@@ -30,16 +31,27 @@ def test_the_example_plan_expands_to_its_steps(bundle: Bundle, tools: dict[str, 
         assert set(steps[3].needs) == {"s1.draft", "s1.slot"} and not steps[4].needs
 
 
-def test_the_small_model_can_only_pick(bundle: Bundle, tools: dict[str, Tool]) -> None:
+def test_the_small_model_can_only_pick_and_takes_another_note_each_time(bundle: Bundle, tools: dict[str, Tool]) -> None:
     planner = bundle.settings.agents["planner"]
-    schema = answer_schema(planner, shapes(bundle, tools), {"source": ["a.md", "b.md"]})
+    schema = answer_schema(planner, shapes(bundle, tools), {"source": ["a.md", "b.md", "c.md", "d.md"]})
     steps = schema["properties"]["steps"]
-    assert steps["maxItems"] == 3 and [form["properties"]["tool"]["const"] for form in steps["items"]["anyOf"]] == [
-        "blog",
-        "newsletter",
-        "social",
-    ]
-    assert all(form["properties"]["arguments"]["properties"]["source"] == {"enum": ["a.md", "b.md"]} for form in steps["items"]["anyOf"])
+    assert (steps["minItems"], steps["maxItems"]) == (3, 3)
+    for place, picks in zip(steps["prefixItems"], (["a.md", "d.md"], ["b.md"], ["c.md"]), strict=True):
+        assert [form["properties"]["tool"]["const"] for form in place["anyOf"]] == ["blog", "newsletter", "social"]
+        assert all(form["properties"]["arguments"]["properties"]["source"] == {"enum": picks} for form in place["anyOf"])
+
+
+def test_with_fewer_notes_there_are_fewer_pieces(bundle: Bundle, tools: dict[str, Tool]) -> None:
+    schema = answer_schema(bundle.settings.agents["planner"], shapes(bundle, tools), {"source": ["a.md"]})
+    assert schema["properties"]["steps"]["maxItems"] == 1
+
+
+def test_two_pieces_of_one_note_go_back_to_the_planner(bundle: Bundle, tools: dict[str, Tool], plan: dict[str, Any]) -> None:
+    for step in plan["steps"]:
+        step["arguments"]["source"] = "retries.md"
+    check = PlanCheck(bundle.settings, bundle.settings.agents["planner"], shapes(bundle, tools))
+    with pytest.raises(BadInput, match=r"two steps have the source 'retries\.md': give each another one"):
+        check.steps(parse(json.dumps(plan)))
 
 
 def test_prompts_stay_short_with_eight_long_notes(bundle: Bundle, tools: dict[str, Tool]) -> None:
