@@ -143,9 +143,9 @@ class House:
     async def worker(self, **changes: Any) -> AsyncGenerator[Worker]:
         """Run one (more) worker in this process, with settings changed."""
         settings = self.settings.model_copy(update=changes)
-        async with worker.model_of(settings) as model:
-            async with worker.make(settings, self.client, worker.services(settings, self.database), model, worker.SANDBOX) as made:
-                yield made
+        shared = worker.services(settings, self.database)
+        async with worker.model_of(settings) as model, worker.make(settings, self.client, shared, model, worker.SANDBOX) as made:
+            yield made
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from contracts.effects import ENDED, ActRequest, GiveUpRequest, UndoRequest
 from contracts.plans import StepRef
@@ -57,7 +57,7 @@ class Lifecycle:
         )
         try:
             return await steps.open_run(request)
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 raise
             raise refusal(steps.reason(error)) from error

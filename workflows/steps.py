@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 from contracts import names
 from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleResult
@@ -54,30 +54,41 @@ async def propose(request: ProposeRequest, limits: Limits) -> Decision:
 
 
 async def act(request: ActRequest, limits: Limits, *, quick: bool) -> ActResult:
-    """Bring one step as far as it can come now. quick: beside the workflow task, for tools that say so of themselves."""
-    patience = timedelta(seconds=limits.act_seconds + limits.patience_seconds)
-    if quick:
-        return await workflow.execute_local_activity(
-            names.ACT,
-            request,
-            result_type=ActResult,
-            start_to_close_timeout=QUICK_ATTEMPT,
-            schedule_to_close_timeout=patience,
-            retry_policy=RETRY,
-            local_retry_threshold=timedelta(seconds=2),
-            cancellation_type=WAIT,
-        )
+    """Bring one step as far as it can come now. quick: first beside the workflow task, for tools that say so of themselves."""
+    if quick and (result := await _act_beside(request)):
+        return result
     return await workflow.execute_activity(
         names.ACT,
         request,
         result_type=ActResult,
         start_to_close_timeout=timedelta(seconds=limits.act_seconds),
-        schedule_to_close_timeout=patience,
+        schedule_to_close_timeout=timedelta(seconds=limits.act_seconds + limits.patience_seconds),
         heartbeat_timeout=timedelta(seconds=limits.heartbeat_seconds),
         retry_policy=RETRY,
         cancellation_type=WAIT,
         summary=request.step,
     )
+
+
+async def _act_beside(request: ActRequest) -> ActResult | None:
+    """Try once beside the workflow task; None where that failed.
+
+    Patience is the server's: a local activity that is given up between two attempts loses what the last one said, and the SDK
+    (1.35) then warns of an activity that it cannot cancel, and its worker never stops.
+    """
+    try:
+        return await workflow.execute_local_activity(
+            names.ACT,
+            request,
+            result_type=ActResult,
+            start_to_close_timeout=QUICK_ATTEMPT,
+            retry_policy=RetryPolicy(maximum_attempts=1),
+            cancellation_type=WAIT,
+        )
+    except FailureError as error:  # A local activity's own, with no ActivityError around it.
+        if is_cancelled_exception(error):
+            raise
+        return None
 
 
 async def give_up(request: GiveUpRequest) -> ActResult:
@@ -130,7 +141,7 @@ async def climb(request: ClimbRequest) -> RequestState:
     )
 
 
-def reason(error: ActivityError) -> str:
+def reason(error: FailureError) -> str:
     """Return what the last attempt said, at most 400 characters."""
     cause: BaseException | None = error
     # Below the first one lies what it was made of, in words that are nobody's business.
