@@ -49,7 +49,9 @@ def unkept(value: Any) -> tuple[tuple[str | int, ...], str] | None:
     return None
 
 
-def complaint(error: ValidationError) -> str:
+def complaint(error: Exception) -> str:
     """Say what does not fit a model, each field by its name, and nothing of the value: it may be long or secret."""
+    if not isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {error}"[:200]
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'the input'}: {item['msg']}" for item in found[:5])

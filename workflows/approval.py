@@ -6,7 +6,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import RawValue
 
@@ -155,8 +154,7 @@ def _heard(name: str, inputs: Sequence[RawValue]) -> Claim | Wake:
         value = workflow.payload_converter().from_payload(inputs[0].payload)
         heard = model.model_validate(value)
     except Exception as error:
-        said = complaint(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"[:200]
-        return Claim(signal=name, why=f"{said[:400]}; right is {_FORM}")
+        return Claim(signal=name, why=f"{complaint(error)[:400]}; right is {_FORM}")
     return Claim(signal=name, ruling=heard) if isinstance(heard, Ruling) else heard
 
 

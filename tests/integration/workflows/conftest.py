@@ -10,6 +10,7 @@ from temporalio.client import Client
 
 from contracts.converter import DATA_CONVERTER
 from database import Database
+from tests import servers
 from tests.house import House, opened
 from tests.probes import copied
 
@@ -33,6 +34,20 @@ def house_of(database: Database, temporal_address: str, tmp_path: Path) -> House
                 yield made
 
     return open
+
+
+@pytest.fixture(scope="module")
+async def shared_house(
+    postgres_url: str, _template: str, temporal_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[House]:
+    """One house for all tests of a module whose runs have nothing to do with each other."""
+    async with servers.scratch_database(postgres_url, _template) as url:
+        database = await Database.connect(servers.as_app(url), size=10)
+        async with database.transaction("default") as tx:
+            await tx.execute("INSERT INTO tenant (tenant) VALUES ('default')")
+        async with opened(database, temporal_address, tmp_path_factory.mktemp("house")) as made, made.worker():
+            yield made
+        await database.close()
 
 
 @pytest.fixture
