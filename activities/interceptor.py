@@ -1,4 +1,7 @@
-"""What every activity gets: log context, heartbeats, and errors in Temporal's form."""
+"""What every activity gets: log context, heartbeats, and errors in Temporal's form.
+
+The cause stays in the log: a stack trace for each failed attempt would fill the history.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -37,10 +40,10 @@ class _Boundary(ActivityInboundInterceptor):
             except TransientError as error:
                 LOG.warning("will be tried again", error=str(error), retry_after=error.retry_after)
                 delay = None if error.retry_after is None else timedelta(seconds=error.retry_after)
-                raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from error
+                raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from None
             except PerdureError as error:
                 LOG.warning("failed", error=str(error), kind=type(error).__name__)
-                raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
+                raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from None
             except (ApplicationError, asyncio.CancelledError):
                 raise
             except Exception:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 
 from contracts.approvals import Gate, RuleResult, Ruling, Rung, Wake
 from database import Tx
@@ -164,7 +165,12 @@ def edit_problem(schema: Mapping[str, Any], arguments: Mapping[str, Any] | None)
     if arguments is None:
         return "an edit needs `arguments`: the whole arguments to run instead"
     errors = list(Draft202012Validator({"additionalProperties": False, **schema}).iter_errors(dict(arguments)))
-    return "; ".join(f"{'.'.join(map(str, error.path)) or 'arguments'}: {error.message[:200]}" for error in errors[:5]) or None
+    return "; ".join(f"{'.'.join(map(str, error.path)) or 'arguments'}: {_said(error)}" for error in errors[:5]) or None
+
+
+def _said(error: ValidationError) -> str:
+    # The library's message begins with the value, and a long one would hide what is wrong with it.
+    return error.message if len(error.message) <= 200 else f"the value breaks `{error.validator}: {str(error.validator_value)[:100]}`"
 
 
 async def read(tx: Tx, id: str) -> Request | None:
