@@ -68,6 +68,8 @@ class Admission:
         tool = self.tool(view)
         arguments = resolve(view.step.arguments, view.outputs)
         typed = parsed(tool, arguments)
+        # As the tool will get them: what a person sees and the digest binds is what runs, cleaned and complete.
+        arguments = typed.model_dump(mode="json")
         judgement = self.bundle.rules.judge(
             facts(
                 tool,
@@ -231,9 +233,8 @@ class Admission:
         if edited.judgement.outcome == "deny":
             return await self.end(tx, view, "denied", f"as edited: {edited.judgement.because}", because=edited.because)
         await self._ask(tx, edited, request.question, request.reason, due, editor=request)
-        approved = await approvals.of_step(tx, action.claim.lineage, action.claim.step)
-        assert approved is not None
-        return await self._approved(tx, replace(edited, view=replace(view, request=approved)), due, request.question, request.reason)
+        # Looked at again from the start: with other arguments the step may have another slot.
+        return ActResult(status="wait", at=int(datetime.now(UTC).timestamp() * 1000))
 
     async def _again(self, tx: Tx, action: Action, effect: Effect) -> ActResult | Action | Uncertain:
         """Decide on a step whose effect was claimed before: the row of the same key and digest needs no second approval."""

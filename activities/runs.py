@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from jsonschema import Draft202012Validator
 from temporalio import activity
 
 from activities.services import Services
@@ -76,10 +75,7 @@ def _check(request: OpenRunRequest, bundle: Bundle) -> None:
         raise BadInput(f"{request.automation} runs as workflow type {right}, not {request.workflow_type}: start it with --type {right}")
     if len(str(request.input)) > MAX_INPUT:
         raise BadInput(f"the input has more than {MAX_INPUT} characters: give a path or an id instead of the text itself")
-    errors = list(Draft202012Validator(bundle.settings.input).iter_errors(request.input))
-    if errors:
-        said = "; ".join(f"input{''.join(f'.{part}' for part in error.path)}: {error.message[:200]}" for error in errors[:5])
-        raise BadInput(f"the input does not fit {request.automation}: {said}")
+    bundle.check_input(request.input)
 
 
 def _row(request: OpenRunRequest, bundle: Bundle) -> RunRow:

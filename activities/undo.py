@@ -10,7 +10,7 @@ from activities.calls import call, deadline, parsed
 from activities.services import Services, digest, facts
 from contracts import names
 from contracts.effects import UndoRequest, UndoResult
-from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError
+from contracts.errors import PermanentError, ToolFailed, ToolRetry, ToolUnknown, TransientError
 from ledger import approvals, effects, records, runs, steps
 from ledger.effects import Claim, Effect
 from ledger.runs import RunRow
@@ -47,6 +47,9 @@ class Undoing:
         async with self._database.transaction(tenant) as tx:
             run = await runs.read(tx, lineage)
             assert run is not None
+            if run.status != "running":
+                # A run that has ended undoes nothing by itself any more, whoever asks in its name.
+                raise PermanentError(f"the run {run.workflow_id} is {run.status}: only a run under way is undone from within")
             await approvals.cancel_open(tx, lineage)
             await steps.skip_open(tx, lineage, f"not run: {request.reason}"[:400])
             unseen = [effect for effect in await effects.of_run(tx, lineage) if effect.state in UNSEEN and not effect.undoes]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter, ToJsonOptions
 from temporalio.converter import DataConverter
@@ -24,10 +24,18 @@ class StrictConverter(PydanticPayloadConverter):
         if type_hints is None and len(payloads) > 1:
             raise _refusal(f"{len(payloads)} inputs were given; everything here takes one")
         try:
-            return super().from_payloads(payloads, type_hints)
+            values = super().from_payloads(payloads, type_hints)
         except ValidationError as error:
             # The SDK's own `create_payload_validation_error` hides the fields in the details, where no command line shows them.
             raise _refusal(f"{error.title} does not fit: {complaint(error)}") from None
+        except Exception as error:
+            raise _refusal(f"the input cannot be read ({type(error).__name__}): it has to be plain JSON") from None
+        # Other encodings pass the hint by; and a hint may be a union, which is no type.
+        hints: list[Any] = list(type_hints or ())
+        for value, hint in zip(values, hints, strict=False):
+            if isinstance(hint, type) and issubclass(hint, BaseModel) and not isinstance(value, hint):
+                raise _refusal(f"the input is {type(value).__name__} and not a JSON object: give {hint.__name__} as plain JSON")
+        return values
 
 
 def _refusal(why: str) -> ApplicationError:

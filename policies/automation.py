@@ -164,6 +164,8 @@ class Automation(Strict):
     on_failure: Literal["undo", "keep"] = "undo"
     settings: dict[str, Any] = {}
     """Values for the automation's own templates and tools."""
+    settings_schema: dict[str, Any] = {"type": "object"}
+    """JSON schema of ``settings``, so that a wrong value is found when it is applied and not when a tool trips over it."""
 
     @field_validator("planner")
     @classmethod

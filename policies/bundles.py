@@ -62,6 +62,13 @@ class Bundle:
         """The rules, compiled."""
         return Rules(self.settings.rules)
 
+    def check_input(self, given: Mapping[str, Any]) -> None:
+        """Raise BadInput where a start's input does not fit the automation's schema."""
+        errors = list(Draft202012Validator(self.settings.input).iter_errors(dict(given)))
+        if errors:
+            said = "; ".join(f"input{''.join(f'.{part}' for part in error.path)}: {error.message[-200:]}" for error in errors[:5])
+            raise BadInput(f"the input does not fit {self.automation}: {said}")
+
     def prompt(self, agent: str) -> tuple[str, str]:
         """Return an agent's prompt template and its version: the first 12 characters of its SHA-256."""
         text: str = self.body["prompts"][self.settings.agents[agent].prompt]
@@ -156,14 +163,16 @@ def _check_context(parsed: Automation, main: YamlFile) -> None:
 
 
 def _check_schemas(parsed: Automation, main: YamlFile) -> None:
-    schemas = [(["input"], parsed.input)] + [
-        (["recipes", name, "parameters"], recipe.parameters) for name, recipe in parsed.recipes.items()
-    ]
+    schemas = [(["input"], parsed.input), (["settings_schema"], parsed.settings_schema)]
+    schemas += [(["recipes", name, "parameters"], recipe.parameters) for name, recipe in parsed.recipes.items()]
     for where, schema in schemas:
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             raise BadConfiguration(f"{main.path}:{main.line(where)}: {'.'.join(where)} is not a JSON schema: {error.message}") from None
+    for error in Draft202012Validator(parsed.settings_schema).iter_errors(parsed.settings):
+        at: list[str | int] = ["settings", *error.path]
+        raise BadConfiguration(f"{main.path}:{main.line(at)}: {'.'.join(map(str, at))}: {error.message[:200]}")
 
 
 async def apply(tx: Tx, bundle: Bundle, by: str) -> bool:

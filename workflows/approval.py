@@ -147,15 +147,18 @@ def _heard(name: str, inputs: Sequence[RawValue]) -> Claim | Wake:
     if model is None:
         return Claim(signal=name[:80], why=f"there is no signal {name[:80]!r}; `{names.DECIDE}` is the one for people")
     if len(inputs) != 1:
-        return Claim(signal=name, why=f"{len(inputs)} inputs were given; one is right: {_FORM}")
+        return Claim(signal=name, why=f"{len(inputs)} inputs were given; one is right: {_FORMS[name]}")
     if (length := len(inputs[0].payload.data)) > CLAIM_BYTES:
         return Claim(signal=name, why=f"it has {length} bytes; {CLAIM_BYTES} is the most")
     try:
         value = workflow.payload_converter().from_payload(inputs[0].payload)
         heard = model.model_validate(value)
     except Exception as error:
-        return Claim(signal=name, why=f"{complaint(error)[:400]}; right is {_FORM}")
+        return Claim(signal=name, why=f"{complaint(error)[:400]}; right is {_FORMS[name]}")
     return Claim(signal=name, ruling=heard) if isinstance(heard, Ruling) else heard
 
 
-_FORM = '{"request": "…", "verdict": "approve", "by": "…", "reason": "…"}, with `arguments` where the verdict is "edit"'
+_FORMS = {
+    names.DECIDE: '{"request": "…", "verdict": "approve", "by": "…", "reason": "…"}, with `arguments` where the verdict is "edit"',
+    names.WAKE: '{"request": "…"}, or {} for every timer',
+}

@@ -38,11 +38,20 @@ class Lifecycle:
         """
         if self._start is NO_START:
             raise refusal('no input was given; right is {"automation": "…", "input": {…}}')
-        if self.carried and not workflow.info().continued_run_id:
+        info = workflow.info()
+        if info.cron_schedule:
+            # Its firings are one chain, so they would share a lineage and thus the first one's row, decisions and effects.
+            raise refusal("a cron start is refused: use a Temporal Schedule, which starts a run of its own each time")
+        if self.carried and not self._continues(self.carried, info):
             raise refusal("`carried` is what one execution gives the next: a start has `automation` and `input`")
         self.run = self.carried.run if self.carried else await self._opened()
         self._slots = asyncio.Semaphore(self.run.limits.parallel)
         self._claims = asyncio.create_task(self.gates.hand_over(self.run.ref))
+
+    def _continues(self, carried: Carried, info: workflow.Info) -> bool:
+        """Return whether an earlier execution of this very chain carried it: who starts a chain cannot know its first run id."""
+        ref = carried.run.ref
+        return bool(info.continued_run_id) and ref.lineage == info.first_execution_run_id and ref.tenant == self._start.tenant
 
     async def _opened(self) -> Run:
         info = workflow.info()

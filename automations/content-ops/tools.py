@@ -25,7 +25,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNot
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from tools import Due, ToolContext, ToolFailed, ToolRetry, ToolUnknown, TransientError, tool
 
@@ -56,8 +56,9 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-Line = Annotated[str, AfterValidator(one_line)]
-Body = Annotated[str, AfterValidator(clean)]
+# Before the length is checked: a text that nobody can see is an empty one.
+Line = Annotated[str, BeforeValidator(lambda given: one_line(given) if isinstance(given, str) else given)]
+Body = Annotated[str, BeforeValidator(lambda given: clean(given) if isinstance(given, str) else given)]
 
 
 class UnreadableNote(Exception):
@@ -430,6 +431,14 @@ def _id(context: ToolContext) -> str:
     return f"{context.lineage[:8]}-{hashlib.sha256(f'{context.lineage}/{context.step}'.encode()).hexdigest()[:10]}"
 
 
+async def _own(context: ToolContext, kind: str, id: str) -> dict[str, Any]:
+    """Return a document that this run made: an edit may not point at another run's."""
+    found = await _document(context, kind, id)
+    if found["lineage"] != context.lineage:
+        raise ToolFailed(f"the {kind} {id!r} belongs to another run: keep the one that the step had")
+    return found
+
+
 async def _document(context: ToolContext, kind: str, id: str) -> dict[str, Any]:
     found = await context.documents.get(kind, id)
     if found is None:
@@ -507,7 +516,8 @@ class Publish(BaseModel):
 
 async def slot(arguments: Publish, context: ToolContext) -> Due:
     """Return when a piece is due. Raises: ToolFailed where its entry is gone or held back."""
-    entry = await _document(context, "calendar", arguments.entry)
+    entry = await _own(context, "calendar", arguments.entry)
+    await _own(context, "draft", arguments.draft)
     if entry["state"] != "planned":
         raise ToolFailed(f"the calendar's entry {arguments.entry} is {entry['state']}, not planned")
     try:
@@ -532,7 +542,7 @@ class UnpublishPost(BaseModel):
 @tool("blog.publish", effect="egress", guarantee="idempotent", key_ttl=KEPT, compensate_with="blog.unpublish", due=slot, seconds=QUICK)
 async def publish_post(arguments: Publish, context: ToolContext) -> Published:
     """Publish a draft in the site folder, as Markdown with front matter."""
-    draft, entry = await _document(context, "draft", arguments.draft), await _document(context, "calendar", arguments.entry)
+    draft, entry = await _own(context, "draft", arguments.draft), await _own(context, "calendar", arguments.entry)
     head = {
         "title": arguments.title,
         "date": entry["at"],

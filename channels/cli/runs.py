@@ -71,9 +71,13 @@ async def _start(settings: Settings, tenant: str, automation: str, input: str, i
 
 
 async def start_run(settings: Settings, tenant: str, automation: str, input: dict[str, Any], id: str | None = None) -> dict[str, Any]:
-    """Start a run and return its ``workflow_id`` and ``run_id``. Raises: BadInput for an unknown automation."""
+    """Start a run and return its ``workflow_id`` and ``run_id``.
+
+    Raises: BadInput for an unknown automation or an input that does not fit it.
+    """
     async with link.database(settings) as database:
         live = await _live(database, tenant, automation)
+    live.check_input(input)
     client = await link.temporal(settings)
     workflow_id = id or f"{automation}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"[:-3]
     request = StartRequest(automation=automation, input=input, tenant=tenant, starter=getpass.getuser())
