@@ -119,6 +119,23 @@ async def read_sources(arguments: ReadSources, context: ToolContext) -> Sources:
     return await asyncio.to_thread(_read_sources, Path(arguments.folder), arguments.theme, context.deadline - timedelta(seconds=5))
 
 
+class ReadNote(BaseModel):
+    source: str = Field(description="id of the note")
+
+
+class NoteText(BaseModel):
+    title: str
+    text: str
+    """At most 20,000 characters."""
+
+
+@tool("note.read", effect="read", guarantee="pure", seconds=QUICK)
+async def read_whole(arguments: ReadNote, context: ToolContext) -> NoteText:
+    """Read one note as a whole."""
+    note = await asyncio.to_thread(_source, Path(str(context.input["sources"])), arguments.source)
+    return NoteText(title=note.title, text=_prose(note)[:20_000])
+
+
 def _read_sources(folder: Path, theme: str, until: datetime) -> Sources:
     notes, left_out = read_folder(folder, until)
     if not notes:
@@ -359,6 +376,7 @@ async def delete_brief(arguments: DeleteBrief, context: ToolContext) -> Nothing:
 
 class WriteDraft(BaseModel):
     brief: str
+    text: Body | None = Field(None, min_length=1, max_length=20_000, description="the piece in your own words, instead of the template")
 
 
 class Draft(BaseModel):
@@ -373,10 +391,13 @@ class DeleteDraft(BaseModel):
 
 @tool("draft.write", effect="write", guarantee="idempotent", key_ttl=KEPT, compensate_with="draft.delete", seconds=QUICK, quick=True)
 async def write_draft(arguments: WriteDraft, context: ToolContext) -> Draft:
-    """Write the draft of a brief: a template arranges its quotes for its channel."""
+    """Write the draft of a brief: a template arranges its quotes for its channel, unless a text is given."""
     brief = await _document(context, "brief", arguments.brief)
-    name = str(context.settings["templates"][brief["channel"]])
-    text, template = await asyncio.to_thread(_render, name, {**brief, "settings": context.settings})
+    name = "" if arguments.text else str(context.settings["templates"][brief["channel"]])
+    if arguments.text:
+        text, template = _own_words(arguments.text), ""
+    else:
+        text, template = await asyncio.to_thread(_render, name, {**brief, "settings": context.settings})
     most = int(context.settings["most_characters"][brief["channel"]])
     if len(text) > most:
         raise ToolFailed(f"the {brief['channel']} draft has {len(text)} characters; {most} is the most: give it a shorter title")
@@ -392,6 +413,12 @@ async def write_draft(arguments: WriteDraft, context: ToolContext) -> Draft:
     }
     kept = await context.documents.put("draft", _id(context), body, writer=context.key)
     return Draft(draft=kept.id, title=kept.body["title"], text=kept.body["text"])
+
+
+def _own_words(text: str) -> str:
+    if found := BAIT.search(text):
+        raise ToolRetry(f"`text`: leave out links and addresses, like the one at character {found.start()}: a note's may be bait")
+    return text.strip() + "\n"
 
 
 def _markdown_safe(text: str) -> str:

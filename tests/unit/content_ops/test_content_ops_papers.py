@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from policies.prompts import render
 from tests.unit.content_ops.content_run import EXAMPLES, Run
-from tools import ToolFailed
+from tools import ToolFailed, ToolRetry
 
 
 @pytest.mark.parametrize("channel", ["blog", "newsletter", "social"])
@@ -158,3 +158,18 @@ async def test_a_missing_template_is_named(run: Run) -> None:
     run.context = replace(run.context, settings=templates)
     with pytest.raises(ToolFailed, match=r"no template 'no\.j2'"):
         await run.call("draft.write", {"brief": run.outputs["brief"]["brief"]}, "s1.draft")
+
+
+async def test_a_larger_model_reads_a_note_and_writes_the_piece_itself(run: Run) -> None:
+    note = await run.call("note.read", {"source": "retries.md"})
+    assert note["title"] == "Retries that do no harm" and len(note["text"]) > 100
+    piece = {"source": "retries.md", "title": "Retries that do no harm", "text": "  A second call should change nothing.\u200b "}
+    arguments = await run.recipe("blog", piece)
+    draft = await run.context.documents.get("draft", arguments["draft"])
+    assert draft and draft.body["text"] == arguments["text"] == "A second call should change nothing.\n"
+    assert draft.body["template"] == {"name": "", "sha256": ""} and draft.body["source"]["path"] == "retries.md"
+
+
+async def test_a_piece_in_its_own_words_has_no_links(run: Run) -> None:
+    with pytest.raises(ToolRetry, match="leave out links"):
+        await run.recipe("blog", {"source": "retries.md", "title": "Retries", "text": "See https://evil.test now."})
