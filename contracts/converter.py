@@ -33,7 +33,7 @@ class StrictConverter(PydanticPayloadConverter):
         # Other encodings pass the hint by; and a hint may be a union, which is no type.
         hints: list[Any] = list(type_hints or ())
         for value, hint in zip(values, hints, strict=False):
-            if isinstance(hint, type) and issubclass(hint, BaseModel) and not isinstance(value, hint):
+            if isinstance(hint, type) and issubclass(hint, BaseModel) and value is not None and not isinstance(value, hint):
                 raise _refusal(f"the input is {type(value).__name__} and not a JSON object: give {hint.__name__} as plain JSON")
         return values
 

@@ -32,7 +32,9 @@ async def test_a_temporal_that_is_down_is_named_and_what_the_ledger_knows_is_sti
     await own.start("half-blind")
     await own.waiting("half-blind", 1)
     down = f"127.0.0.1:{free_port()}"
-    clear(await own.starter("run", "content-ops", TEMPORAL_ADDRESS=down), 2, f"Temporal cannot be reached at {down}")
+    valid = '{"sources": "docs", "theme": "agents"}'
+    clear(await own.starter("run", "content-ops", "--input", valid, TEMPORAL_ADDRESS=down), 2, f"Temporal cannot be reached at {down}")
+    clear(await own.starter("run", "content-ops"), 2, "the input does not fit content-ops: input: 'sources' is a required property")
     shown = await own.starter("show", "half-blind", TEMPORAL_ADDRESS=down)
     assert shown.code == 0, shown
     assert "Temporal cannot be reached, so what is tried again is not shown" in shown.out

@@ -43,7 +43,7 @@ def nested(depth: int) -> Any:
         (names.DECIDE, [{**GOOD, "verdict": None, "extra": 1}], "extra: Extra inputs are not permitted"),
         (names.DECIDE, [{**GOOD, "re\0ason": "x"}], "NUL characters"),
         (names.DECIDE, [{**GOOD, "reason": "x" * 70_000}], "64000 is the most"),
-        (names.DECIDE, [{**GOOD, "verdict": "edit", "arguments": {"note": nested(150)}}], "note: [[["),
+        (names.DECIDE, [{**GOOD, "verdict": "edit", "arguments": {"note": nested(150)}}], "note: the value breaks `type: string`"),
         (names.DECIDE, [{**GOOD, "verdict": "edit", "arguments": {"note": nested(240)}}], "right is {"),
         (names.DECIDE, [{**GOOD, "verdict": "edit"}], "an edit needs `arguments`"),
         (names.DECIDE, [{**GOOD, "arguments": {}}], "`arguments` go with the verdict `edit` only"),
