@@ -12,8 +12,9 @@ from policies.automation import Approvals, Automation
 from policies.bundles import Bundle, load
 from settings import ROOT
 
-TOOLS = {name: name == "sources.read" for name in (
-    "sources.read", "brief.write", "brief.delete", "draft.write", "draft.delete", "calendar.place", "calendar.remove", "blog.publish",
+TOOLS = {name: name in ("sources.read", "note.read") for name in (
+    "sources.read", "note.read", "brief.write", "brief.delete", "draft.write", "draft.delete", "calendar.place", "calendar.remove",
+    "blog.publish",
     "blog.unpublish", "newsletter.send", "newsletter.correct", "social.post", "social.delete",
 )}  # fmt: skip
 MAIN, RULES, PLAN = "automation.yaml", "rules.yaml", "prompts/plan.md"
@@ -43,7 +44,7 @@ def refusal(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
-        (MAIN, "tool: sources.read", "tool: sources.reed", "'sources.reed' is not a tool that only reads; there are sources.read"),
+        (MAIN, "tool: sources.read", "tool: sources.reed", "'sources.reed' is not a tool that only reads; there are note.read, sources.read"),
         (MAIN, "tool: sources.read", "tool: brief.write", "'brief.write' is not a tool that only reads"),
         (MAIN, "tools: [blog, newsletter, social]", "tools: [blog, newsleter]", "'newsleter' is not a tool or recipe of this"),
         (MAIN, "tool: newsletter.send\n", "tool: newsletter.sent\n", "'newsletter.sent' is not a tool of this automation"),
