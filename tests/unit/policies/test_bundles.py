@@ -44,7 +44,7 @@ def refusal(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
-        (MAIN, "tool: sources.read", "tool: sources.reed", "'sources.reed' is not a tool that only reads; there are note.read, sources.read"),
+        (MAIN, "tool: sources.read", "tool: sources.reed", "'sources.reed' is not a tool that only reads; there are note.read, "),
         (MAIN, "tool: sources.read", "tool: brief.write", "'brief.write' is not a tool that only reads"),
         (MAIN, "tools: [blog, newsletter, social]", "tools: [blog, newsleter]", "'newsleter' is not a tool or recipe of this"),
         (MAIN, "tool: newsletter.send\n", "tool: newsletter.sent\n", "'newsletter.sent' is not a tool of this automation"),
