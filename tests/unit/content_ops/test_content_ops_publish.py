@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from devstack import mail, receiver
 from tests.unit.content_ops.content_run import Run
@@ -209,3 +210,18 @@ async def test_a_network_that_is_down_is_tried_again(start: Callable[..., Run]) 
     run = start(endpoints={"social": f"http://127.0.0.1:{closed_port()}"})
     with pytest.raises(TransientError, match="cannot be reached"):
         await run.call("social.post", await run.recipe("social", PIECE))
+
+
+async def test_a_title_that_nobody_can_see_is_an_empty_one(run: Run) -> None:
+    arguments = await run.recipe("blog", PIECE)
+    with pytest.raises(ValidationError, match="title"):
+        run.parsed("blog.publish", {**arguments, "title": "\u200b"})
+
+
+async def test_an_edit_may_not_point_at_another_runs_papers(start: Callable[..., Run]) -> None:
+    theirs = await start(lineage="one").recipe("blog", PIECE)
+    run = start(lineage="two")
+    ours = await run.recipe("blog", PIECE)
+    for name in ("entry", "draft"):
+        with pytest.raises(ToolFailed, match="belongs to another run"):
+            await run.call("blog.publish", {**ours, name: theirs[name]}, "s1.publish")
