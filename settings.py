@@ -4,6 +4,7 @@ A value comes from the environment, else from `.perdure/stack.json` (which `star
 """
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,6 +77,13 @@ class Settings(BaseSettings):
     receiver_url: str | None = None
     receiver_port: int = 8426
 
+    endpoints: dict[str, str] = {}
+    """Name -> URL of the services that tools call, as JSON."""
+    zones: dict[str, str] = {}
+    """Trust zone -> `host:port` of the tool server that runs its tools, as JSON."""
+    secrets: Folder | None = None
+    """A folder with one file for each secret, as a cluster mounts them; PERDURE_SECRET_<NAME> comes first."""
+
     metrics_port: int = 9464
     metrics_host: str = "127.0.0.1"
     log_format: str = Field(default="console", pattern="^(console|json)$")
@@ -97,6 +105,15 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, StackFile(settings_cls)
+
+    def secret(self, name: str) -> str | None:
+        """Return a secret by its name, None where it is not set. It is read anew each time, so that it may be rotated."""
+        if value := os.environ.get(f"PERDURE_SECRET_{name}"):
+            return value
+        try:
+            return (self.secrets / name).read_text().rstrip("\n") or None if self.secrets else None
+        except OSError:
+            return None
 
     @cached_property
     def temporal(self) -> dict[str, Any]:

@@ -47,12 +47,13 @@ RUNNER = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_p
 
 def services(settings: Settings, database: Database) -> Services:
     """Return what activities share."""
-    endpoints = {"smtp": settings.smtp_url, "social": settings.receiver_url}
+    endpoints = {"smtp": settings.smtp_url, "social": settings.receiver_url, **settings.endpoints}
     return Services(
         database=database,
         bundles=Bundles(database),
         registry=Registry(settings.automations),
         endpoints={name: url for name, url in endpoints.items() if url},
+        secret=settings.secret,
         files=settings.state / "files",
         one_machine=settings.one_machine,
         build=settings.build,
@@ -120,7 +121,8 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for ending in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ending, stop.set)
-    async with model_of(settings) as model, make(settings, client, services(settings, database), model):
+    shared = services(settings, database)
+    async with model_of(settings) as model, make(settings, client, shared, model):
         sweeper = Sweeper(database, client, settings.tenant)
         page = metrics_page.page(core_port, database.check)
         LOG.info("working", task_queue=settings.task_queue, metrics=f"{settings.metrics_host}:{settings.metrics_port}")
@@ -133,6 +135,7 @@ async def run(settings: Settings) -> None:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+    await shared.registry.close()
     await database.close()
 
 

@@ -137,6 +137,7 @@ class Acting:
     def _context(self, request: ActRequest, action: Action, admission: Admission) -> ToolContext:
         return self._services.context(
             admission.bundle,
+            action.tool,
             tenant=request.run.tenant,
             lineage=request.run.lineage,
             step=request.step,

@@ -1,6 +1,7 @@
 """One call of a tool: its arguments checked, its time bounded, every end told apart."""
 
 import asyncio
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,8 +32,13 @@ def parsed(tool: Tool, arguments: Mapping[str, Any]) -> Any:
     try:
         return tool.arguments.model_validate(dict(arguments))
     except ValidationError as error:
-        said = "; ".join(f"`{'.'.join(map(str, item['loc']))}`: {item['msg']}" for item in error.errors(include_url=False)[:5])
+        said = "; ".join(_said(dict(item)) for item in error.errors(include_url=False)[:5])
         raise ToolRetry(f"the arguments do not fit {tool.name}: {said}") from None
+
+
+def _said(item: dict[str, Any]) -> str:
+    where = ".".join(map(str, item["loc"]))
+    return f"`{where}`: {item['msg']}" if where else item["msg"]
 
 
 async def call(tool: Tool, arguments: Any, context: ToolContext) -> dict[str, Any]:
@@ -42,9 +48,12 @@ async def call(tool: Tool, arguments: Any, context: ToolContext) -> dict[str, An
     """
     result = "done"
     try:
-        output = await _called(tool, arguments, context)
+        if missing := [name for name in tool.secrets if name not in context.secrets]:
+            raise ToolFailed(f"{tool.name} needs the secret {missing[0]}, which this worker has not: set PERDURE_SECRET_{missing[0]}")
+        output = struck(await _called(tool, arguments, context), context.secrets)
     except (ToolRetry, ToolFailed, ToolUnknown, TransientError) as error:
         result = type(error).__name__
+        error.args = tuple(struck(list(error.args), context.secrets))
         raise
     except asyncio.CancelledError:
         result = "cancelled"
@@ -52,6 +61,21 @@ async def call(tool: Tool, arguments: Any, context: ToolContext) -> dict[str, An
     finally:
         metrics.TOOL_CALLS.labels(tool.name, result).inc()
     return output
+
+
+def struck(value: Any, secrets: Mapping[str, str]) -> Any:
+    """Return a value with every secret in it struck out: what a tool answers is kept for good."""
+    match value:
+        case str():
+            for name, secret in secrets.items():
+                value = value.replace(secret, f"[{name}]")
+            return value
+        case dict():
+            return {struck(key, secrets): struck(child, secrets) for key, child in value.items()} if secrets else value
+        case list():
+            return [struck(child, secrets) for child in value] if secrets else value
+        case _:
+            return value
 
 
 async def _called(tool: Tool, arguments: Any, context: ToolContext) -> dict[str, Any]:
@@ -68,7 +92,7 @@ async def _called(tool: Tool, arguments: Any, context: ToolContext) -> dict[str,
         message = f"{tool.name} did not end within {seconds:.0f} s"
         raise (ToolUnknown(f"{message}; it may have acted") if writes else TransientError(message)) from None
     except Exception as error:
-        LOG.exception("tool broke", tool=tool.name)
+        LOG.error("tool broke", tool=tool.name, trace=struck(traceback.format_exc(), context.secrets))
         message = f"{tool.name} broke ({type(error).__name__}: {str(error)[:200]})"
         raise (ToolUnknown(f"{message}; it may have acted") if writes else ToolFailed(message)) from error
     if not isinstance(result, tool.result):

@@ -79,8 +79,7 @@ class Proposing:
 
     def _menu(self, bundle: Bundle) -> Menu:
         tools = self._services.registry.tools(bundle.automation)
-        # One file declares them all, so they share a version.
-        key = bundle.hash, next((tool.version for tool in tools.values()), "")
+        key = bundle.hash, "".join(tool.version for tool in tools.values())
         if key not in self._menus:
             if len(self._menus) >= MENUS:
                 self._menus.clear()
@@ -118,6 +117,7 @@ class Proposing:
         hold, run = notebook.hold, proposal.request.run
         context = self._services.context(
             proposal.bundle,
+            tool,
             tenant=run.tenant,
             lineage=run.lineage,
             step=hold.step,

@@ -1,7 +1,7 @@
 """What activities work with, injected by `worker.py`."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,8 @@ from tools.registry import Registry
 class Services:
     """Clients and settings that activities share.
 
-    endpoints: name -> URL for tools. files: where tools may write, one folder for each tenant and automation below it.
+    endpoints: name -> URL for tools. secret: returns a secret by its name, None where this worker has none.
+    files: where tools may write, one folder for each tenant and automation below it.
     one_machine: whether unsigned rulings may be believed. build: names this worker's code in records.
     """
 
@@ -29,15 +30,17 @@ class Services:
     bundles: Bundles
     registry: Registry
     endpoints: Mapping[str, str]
+    secret: Callable[[str], str | None]
     files: Path
     one_machine: bool
     build: str
     heartbeat_seconds: float
 
     def context(
-        self, bundle: Bundle, *, tenant: str, lineage: str, step: str, key: str, deadline: datetime, input: Mapping[str, Any]
+        self, bundle: Bundle, tool: Tool, *, tenant: str, lineage: str, step: str, key: str, deadline: datetime, input: Mapping[str, Any]
     ) -> ToolContext:
         """Return what one call of a tool may know and use."""
+        settings = bundle.settings.settings
         return ToolContext(
             tenant=tenant,
             automation=bundle.automation,
@@ -46,11 +49,18 @@ class Services:
             key=key,
             deadline=deadline,
             input=input,
-            settings=bundle.settings.settings,
+            settings=settings,
             documents=Documents(self.database, tenant, bundle.automation),
             endpoints=self.endpoints,
             folder=self.files / tenant / bundle.automation,
+            options=settings.get("tools", {}).get(tool.name, {}),
+            secrets=self._secrets(tool),
         )
+
+    def _secrets(self, tool: Tool) -> dict[str, str]:
+        # One that is not set is left out, and the call itself says so: looking up when a step is due needs none.
+        found = {name: self.secret(name) for name in tool.secrets}
+        return {name: value for name, value in found.items() if value}
 
 
 def digest(value: Any) -> str:

@@ -73,8 +73,7 @@ class Undoing:
         if tool is None or tool.compensate_with is None:
             return Left("it cannot be undone" if tool else "its tool is gone")
         back = tools[tool.compensate_with]
-        output = effect.output or {}
-        arguments = {name: output[name] for name in back.arguments.model_fields if name in output}
+        arguments = back.undo_arguments(effect.output or {})
         claim = Claim(
             key=f"{effect.key}/undo",
             lineage=run.lineage,
@@ -114,7 +113,7 @@ class Undoing:
 
     async def _called(self, tenant: str, run: RunRow, bundle: Bundle, back: Tool, claim: Claim) -> Left | None:
         context = self._services.context(
-            bundle, tenant=tenant, lineage=run.lineage, step=claim.step, key=claim.key, deadline=claim.deadline, input=run.input
+            bundle, back, tenant=tenant, lineage=run.lineage, step=claim.step, key=claim.key, deadline=claim.deadline, input=run.input
         )
         state, detail, output = "done", "", None
         try:

@@ -18,7 +18,7 @@ from database import Database, Tx
 from policies.automation import Automation
 from policies.prompts import check_template, template_problem
 from policies.rules import Rules
-from policies.yaml_files import YamlFile, read_text
+from yaml_files import YamlFile, read_text
 
 INSERT = """
 INSERT INTO bundle (tenant, hash, automation, body, created_by, parent) VALUES ($1, $2, $3, $4, $5, $6)

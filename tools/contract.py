@@ -16,6 +16,10 @@ from tools.documents import Documents
 Effect = Literal["read", "write", "egress"]
 Guarantee = Literal["pure", "idempotent", "guarded"]
 NAME = r"[a-z0-9][a-z0-9_.-]{0,79}"
+SECRET = r"[A-Z][A-Z0-9_]{0,63}"
+ZONE = r"[a-z][a-z0-9-]{0,39}"
+WORKER = "worker"
+"""The trust zone of the worker's own process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,10 @@ class ToolContext:
 
     key: the effect's key, the same for every attempt; hand it to whoever can dedupe.
     deadline: when this attempt must have ended, UTC.
-    input: the run's input; settings: the bundle's `settings`.
+    input: the run's input; settings: the bundle's `settings`; options: what these say below `tools` of this very tool.
     endpoints: name -> URL, as the operator configured them.
+    secrets: name -> value of the secrets that the tool declares, and of no others. They are for the call alone: what a tool
+    answers or raises is kept, and a secret found in it is struck out.
     folder: where tools of this automation may write files.
     """
 
@@ -40,6 +46,8 @@ class ToolContext:
     documents: Documents
     endpoints: Mapping[str, str]
     folder: Path
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +91,17 @@ class Tool:
     """It ends within 10 s whatever happens, so that its step runs beside the workflow task instead of over the server."""
     cost_micros: int = 0
     secrets: tuple[str, ...] = ()
-    zone: str = "worker"
+    zone: str = WORKER
     version: str = ""
 
     @property
     def reversible(self) -> bool:
         """Whether what it does can be undone, or changes nothing."""
         return self.effect == "read" or self.compensate_with is not None
+
+    def undo_arguments(self, output: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with which this tool takes back what gave ``output``: the fields that both have."""
+        return {name: output[name] for name in fields(self.arguments) if name in output}
 
     def problems(self) -> list[str]:
         """Say what is missing or contradicts itself in the declaration; empty where all is well."""
@@ -120,8 +132,19 @@ class Tool:
                 "a `quick` tool has `seconds` of at most 10 and is not `guarded`",
             ),
             (self.cost_micros < 0, "`cost_micros` is not negative"),
+            (
+                bool(wrong := [name for name in self.secrets if not re.fullmatch(SECRET, name)]),
+                f"`secrets` are names of A-Z, 0-9 and `_`, never values: {len(wrong)} of them is none",
+            ),
+            (not re.fullmatch(ZONE, self.zone), "`zone` is a name of a-z, 0-9 and `-`"),
+            (self.quick and self.zone != WORKER, "a `quick` tool runs in the zone `worker`: a call over the network is not quick"),
         )
         return [message for wrong, message in rules if wrong]
+
+
+def fields(model: type[BaseModel]) -> list[str]:
+    """Return the names of a model's fields, as its JSON schema has them."""
+    return list(model.model_json_schema().get("properties", {}))
 
 
 def tool(name: str, *, effect: Effect, guarantee: Guarantee, **declared: Any) -> Callable[[ToolCall], ToolCall]:

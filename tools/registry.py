@@ -1,42 +1,33 @@
-"""Find the tools of an automation and refuse what is not declared well."""
+"""The tools of each automation, from its `tools.py` and its `tools.yaml`, and refused where they are not declared well."""
 
-import hashlib
-import importlib.util
-import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
-from contracts.errors import BadConfiguration, BadInput, ToolFailed
-from tools.contract import Tool
+from contracts.errors import BadConfiguration, ToolFailed
+from tools import manifest
+from tools.contract import Tool, fields
+from tools.executors import python
+from tools.executors.executor import Executor
+from tools.manifest import Listed
+
+CODE, LIST, LOCK = "tools.py", manifest.NAME, manifest.LOCK
 
 
-def load(path: Path) -> dict[str, Tool]:
-    """Load ``automations/<name>/tools.py`` by its path and return its tools by name.
-
-    A tool's version is the SHA-256 of that file's text, so that a record names the code that ran.
-    Raises: BadConfiguration naming the file and what is wrong.
-    """
-    try:
-        source = path.read_bytes()
-        module = _module(path, source)
-    except FileNotFoundError:
-        raise BadConfiguration(f"{path} is missing: an automation's tools are declared there") from None
-    except BadInput as error:
-        raise BadConfiguration(f"{path}: {error}") from None
-    except Exception as error:
-        raise BadConfiguration(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
-    version = hashlib.sha256(source).hexdigest()
-    declared = (getattr(item, "__perdure_tool__", None) for item in vars(module).values())
-    # Each once: a module may know one function by two names.
-    found = list(dict.fromkeys(tool for tool in declared if isinstance(tool, Tool)))
-    tools = {tool.name: replace(tool, version=version) for tool in found}
-    if len(tools) < len(found):
-        raise BadConfiguration(f"{path}: two tools share a name; names are {sorted(tool.name for tool in found)}")
+def load(folder: Path) -> Listed:
+    """Return the tools of ``automations/<name>``. Raises: BadConfiguration naming the file and what is wrong."""
+    code, listed = folder / CODE, Listed({}, {})
+    if (folder / LIST).exists():
+        listed = manifest.load(folder)
+    elif not code.exists():
+        raise BadConfiguration(f"{code} is missing: an automation's tools are declared there, or in {LIST}")
+    own = python.load(code) if code.exists() else {}
+    if twice := sorted(set(own) & set(listed.tools)):
+        raise BadConfiguration(f"{code} and {LIST} both have a tool {twice[0]!r}")
+    tools = {**own, **listed.tools}
     if problems := compensations(tools):
-        raise BadConfiguration(f"{path}: {'; '.join(problems)}")
-    return tools
+        raise BadConfiguration(f"{code if own else folder / LIST}: {'; '.join(problems)}")
+    return Listed(tools, listed.sources)
 
 
 def compensations(tools: Mapping[str, Tool]) -> list[str]:
@@ -48,27 +39,30 @@ def compensations(tools: Mapping[str, Tool]) -> list[str]:
         undo = tools.get(tool.compensate_with)
         if undo is None:
             problems.append(f"{tool.name} is compensated with {tool.compensate_with}, which is not a tool here")
-        elif missing := set(undo.arguments.model_json_schema().get("required", ())) - set(tool.result.model_fields):
+        elif missing := set(undo.arguments.model_json_schema().get("required", ())) - set(fields(tool.result)):
             problems.append(f"{undo.name} wants {sorted(missing)}, which the output of {tool.name} does not have")
     return problems
 
 
 class Registry:
-    """The tools of each automation, loaded once for each version of its file."""
+    """The tools of each automation, loaded once for each version of its files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._loaded: dict[str, tuple[float, dict[str, Tool]]] = {}
+        self._loaded: dict[str, tuple[list[float], Listed]] = {}
+        self._executors: list[Executor] = []
 
     def tools(self, automation: str) -> dict[str, Tool]:
         """Return an automation's tools by name. Raises: BadConfiguration."""
-        path = self._folder / automation / "tools.py"
-        changed = path.stat().st_mtime if path.exists() else 0.0
+        paths = [self._folder / automation / name for name in (CODE, LIST, LOCK)]
+        changed = [path.stat().st_mtime if path.exists() else 0.0 for path in paths]
         held = self._loaded.get(automation)
         if held is None or held[0] != changed:
-            held = (changed, load(path))
+            held = (changed, load(self._folder / automation))
             self._loaded[automation] = held
-        return held[1]
+            # Those of an earlier version may be in the middle of a call: all are closed at the end.
+            self._executors += [executor for _, _, executor in held[1].sources.values()]
+        return held[1].tools
 
     def tool(self, automation: str, name: str) -> Tool:
         """Return one tool. Raises: ToolFailed listing what is known."""
@@ -77,19 +71,9 @@ class Registry:
             raise ToolFailed(f"{automation} has no tool {name!r}; it has {', '.join(sorted(tools))}")
         return tools[name]
 
-
-def _module(path: Path, source: bytes) -> ModuleType:
-    name = f"perdure_automation_{path.parent.name.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BadConfiguration(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    # Type hints are looked up by the module's name, so it must be known while it runs.
-    sys.modules[name] = module
-    try:
-        # Not by the loader, whose cache goes by whole seconds: what runs is what the version names.
-        exec(compile(source, path, "exec"), module.__dict__)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    async def close(self) -> None:
+        """Close what the executors hold open."""
+        for executor in self._executors:
+            with suppress(Exception):
+                await executor.close()
+        self._executors.clear()

@@ -71,7 +71,7 @@ def load(folder: Path) -> Bundle:
     if not (folder / "automation.yaml").is_file():
         known = ", ".join(found.name for found in folders(folder.parent)) or "none"
         raise BadConfiguration(f"there is no automation {folder.name!r} in {folder.parent}; there are: {known}")
-    tools = registry.load(folder / "tools.py")
+    tools = registry.load(folder).tools
     return bundles.load(folder, {name: tool.effect == "read" for name, tool in tools.items()})
 
 

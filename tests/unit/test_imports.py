@@ -11,6 +11,7 @@ OURS = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in
 ALLOWED: dict[str, set[str]] = {
     "settings": set(),
     "database": {"contracts", "settings"},
+    "yaml_files": {"contracts"},
     "worker": OURS - {"starter", "worker", "devstack"},
     "starter": {"channels", "contracts", "devstack", "settings"},
 }

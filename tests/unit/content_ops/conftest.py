@@ -18,7 +18,7 @@ from tools.registry import load
 
 @pytest.fixture(scope="session")
 def tools() -> dict[str, Tool]:
-    return load(FOLDER / "tools.py")
+    return load(FOLDER).tools
 
 
 @pytest.fixture(scope="session")

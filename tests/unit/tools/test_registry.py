@@ -41,14 +41,14 @@ def path(tmp_path: Path) -> Path:
 def refusal(path: Path, text: str) -> str:
     path.write_text(text)
     with pytest.raises(BadConfiguration) as caught:
-        load(path)
+        load(path.parent)
     assert "perdure_automation_shop_ops" not in sys.modules or "broken" not in text
     return str(caught.value)
 
 
 def test_a_files_tools_have_the_hash_of_its_text_as_version(path: Path) -> None:
     path.write_text(HEAD + POST + DELETE)
-    tools = load(path)
+    tools = load(path.parent).tools
     assert sorted(tools) == ["post", "post.delete"]
     assert {tool.version for tool in tools.values()} == {hashlib.sha256(path.read_bytes()).hexdigest()}
 
@@ -79,17 +79,17 @@ def test_a_file_with_a_mistake_is_refused_by_its_path(path: Path, text: str, sai
 
 def test_a_missing_file_is_named(path: Path) -> None:
     with pytest.raises(BadConfiguration, match=r"tools\.py is missing: an automation's tools are declared there"):
-        load(path)
+        load(path.parent)
 
 
 def test_a_tool_under_two_names_of_the_module_is_one_tool(path: Path) -> None:
     path.write_text(HEAD + DELETE + "alias = delete\n")
-    assert sorted(load(path)) == ["post.delete"]
+    assert sorted(load(path.parent).tools) == ["post.delete"]
 
 
 def test_loading_leaves_no_file_behind(path: Path) -> None:
     path.write_text(HEAD + DELETE)
-    load(path)
+    load(path.parent)
     assert list(path.parent.iterdir()) == [path]
 
 

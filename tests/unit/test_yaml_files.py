@@ -7,7 +7,7 @@ import pytest
 
 from contracts.errors import BadConfiguration
 from contracts.message import Strict
-from policies.yaml_files import MAX_BYTES, YamlFile
+from yaml_files import MAX_BYTES, YamlFile
 
 
 class Inner(Strict):

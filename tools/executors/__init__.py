@@ -1,0 +1,1 @@
+"""Who runs tools: Python functions, HTTP services, gRPC servers and MCP servers, all behind one protocol."""

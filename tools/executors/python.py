@@ -1,0 +1,81 @@
+"""Python tools: functions of an automation's `tools.py`, and those that installed packages offer."""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from contracts.errors import BadConfiguration, BadInput
+from tools.contract import Tool
+
+GROUP = "perdure.tools"
+"""The entry-point group of packages that offer tools. An entry's value is a module, or one declared function."""
+
+
+def load(path: Path) -> dict[str, Tool]:
+    """Load ``automations/<name>/tools.py`` by its path and return its tools by name.
+
+    A tool's version is the SHA-256 of that file's text, so that a record names the code that ran.
+    Raises: BadConfiguration naming the file and what is wrong.
+    """
+    try:
+        source = path.read_bytes()
+        module = _module(path, source)
+    except BadInput as error:
+        raise BadConfiguration(f"{path}: {error}") from None
+    except Exception as error:
+        raise BadConfiguration(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    return _declared(vars(module).values(), hashlib.sha256(source).hexdigest(), str(path))
+
+
+def offered(name: str) -> Tool:
+    """Return the tool that an installed package offers under this name. Raises: BadInput listing what is known."""
+    known: set[str] = set()
+    for entry in entry_points(group=GROUP):
+        try:
+            found = entry.load()
+        except Exception as error:
+            raise BadInput(f"the package {_package(entry)} offers {entry.name}, which cannot be loaded: {error}") from error
+        version = hashlib.sha256(f"{_package(entry)}/{entry.value}".encode()).hexdigest()
+        items = vars(found).values() if isinstance(found, ModuleType) else [found]
+        tools = _declared(items, version, f"the package {_package(entry)}")
+        if name in tools:
+            return tools[name]
+        known |= set(tools)
+    raise BadInput(f"no installed package offers a tool {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
+
+
+def _package(entry: Any) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.name
+
+
+def _declared(items: Iterable[Any], version: str, where: str) -> dict[str, Tool]:
+    declared = (getattr(item, "__perdure_tool__", None) for item in items)
+    # Each once: a module may know one function by two names.
+    found = list(dict.fromkeys(tool for tool in declared if isinstance(tool, Tool)))
+    tools = {tool.name: replace(tool, version=version) for tool in found}
+    if len(tools) < len(found):
+        raise BadConfiguration(f"{where}: two tools share a name; names are {sorted(tool.name for tool in found)}")
+    return tools
+
+
+def _module(path: Path, source: bytes) -> ModuleType:
+    name = f"perdure_automation_{path.parent.name.replace('-', '_')}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadConfiguration(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Type hints are looked up by the module's name, so it must be known while it runs.
+    sys.modules[name] = module
+    try:
+        # Not by the loader, whose cache goes by whole seconds: what runs is what the version names.
+        exec(compile(source, path, "exec"), module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
