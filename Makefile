@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(BIN)/python starter.py
+# Semantic Kernel needs another `mcp` than Perdure, so its functions are tested in an environment of their own.
+SEMANTIC_KERNEL := semantic-kernel asyncpg httpx2 jsonschema pgvector pydantic-settings pytest pytest-asyncio pytest-timeout rfc8785 \
+	structlog temporalio[pydantic]
 
-.PHONY: demo test lint format bench up down lock clean
+.PHONY: demo test test-semantic-kernel lint format bench up down lock lock-semantic-kernel clean proto
 .DELETE_ON_ERROR:
 
 demo: .venv/.synced
@@ -12,6 +15,9 @@ demo: .venv/.synced
 test: .venv/.synced
 	@$(BIN)/python -m devstack.temporal_program
 	$(BIN)/pytest $(ARGS)
+
+test-semantic-kernel: .venv-sk/.synced
+	.venv-sk/bin/python -m pytest --noconftest -o filterwarnings= tests/semantic_kernel/functions.py $(ARGS)
 
 lint: .venv/.synced
 	$(BIN)/ruff check
@@ -29,19 +35,38 @@ bench: .venv/.synced
 up down: .venv/.synced
 	$(STACK) $@
 
+# The code of the gRPC contract: Python's here, and Go's for the executor that the tests serve, where there is a Go toolchain.
+PROTO := tools/proto/tool_executor.proto
+GO := tests/executors/go
+proto: .venv/.synced
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)
+	@command -v go >/dev/null || { echo "there is no go on PATH: $(GO)/toolsv1 stays as it is"; exit 0; }; \
+		$(BIN)/python -m grpc_tools.protoc -I . $(PROTO) \
+		--plugin=protoc-gen-go=$$(cd $(GO) && go tool -n protoc-gen-go) --plugin=protoc-gen-go-grpc=$$(cd $(GO) && go tool -n protoc-gen-go-grpc) \
+		--go_out=$(GO) --go_opt=M$(PROTO)=./toolsv1 --go-grpc_out=$(GO) --go-grpc_opt=M$(PROTO)=./toolsv1
+
 # What is pinned stays, unless it no longer fits: `make lock ARGS=--upgrade` takes the newest.
 lock: .venv/.uv
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" \
 		--extra local-model --extra dev $(ARGS) pyproject.toml --output-file requirements/lock.txt
 
+lock-semantic-kernel: .venv/.uv
+	printf '%s\n' $(SEMANTIC_KERNEL) | $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--custom-compile-command "make lock-semantic-kernel" $(ARGS) - --output-file requirements/semantic-kernel.txt
+
 # The stack is stopped first: its data goes too.
 clean:
 	@if [ -d .perdure ] && [ -x $(BIN)/python ]; then $(STACK) down; fi
-	rm -rf .perdure .artifacts .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .perdure .artifacts .venv .venv-sk .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.synced: .venv/.uv requirements/lock.txt
 	$(BIN)/uv pip sync --quiet --require-hashes requirements/lock.txt
+	@touch $@
+
+.venv-sk/.synced: .venv/.uv requirements/semantic-kernel.txt
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-sk
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-sk/bin/python requirements/semantic-kernel.txt
 	@touch $@
 
 .venv/.uv: requirements/uv.txt

@@ -81,6 +81,14 @@ class Settings(BaseSettings):
     """Name -> URL of the services that tools call, as JSON."""
     zones: dict[str, str] = {}
     """Trust zone -> `host:port` of the tool server that runs its tools, as JSON."""
+    tools_address: str = "127.0.0.1:8432"
+    """Where `python -m tools.server` listens."""
+    tools_certificate: Folder | None = None
+    """PEM files of calls between workers and tool servers: one's own certificate and its key, and who signs the other side's."""
+    tools_key: Folder | None = None
+    tools_ca: Folder | None = None
+    tools_plaintext: bool = False
+    """Whether such calls may travel in clear beyond this machine, as where a service mesh encrypts them."""
     secrets: Folder | None = None
     """A folder with one file for each secret, as a cluster mounts them; PERDURE_SECRET_<NAME> comes first."""
 

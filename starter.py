@@ -6,13 +6,13 @@ from contextlib import suppress
 
 import typer
 
-from channels.cli import approvals, automations, calendar, demo, runs, show, stack
+from channels.cli import approvals, automations, calendar, demo, operate, reconcile, runs, show, stack, tools, undo
 
 
 def main() -> None:
     """Parse the command line and call the command."""
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Durable execution for AI agents.")
-    for commands in (demo, stack, automations, runs, show, approvals, calendar):
+    for commands in (demo, stack, automations, runs, show, operate, approvals, calendar, tools, undo, reconcile):
         commands.register(app)
     try:
         app()

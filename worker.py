@@ -16,62 +16,50 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities import logs
+import logs
 from activities.act import Acting
+from activities.forks import Forking
 from activities.interceptor import Boundary
 from activities.model import Model
+from activities.operations import Operating
 from activities.propose import Proposing
+from activities.reconcile import Reconciling
 from activities.rulings import Ruling
 from activities.runs import Opening
-from activities.services import Services
+from activities.services import Services, services
 from activities.sweeper import Sweeper
 from activities.undo import Undoing
 from channels import metrics_page
 from contracts.converter import DATA_CONVERTER
 from contracts.errors import BadInput, PerdureError
 from database import Database
-from policies.bundles import Bundles
 from settings import Settings
-from tools.registry import Registry
 from workflows.orchestrator import Orchestrator
+from workflows.undoing import Undo
 from workflows.unknown import Unknown
+from workflows.upkeep import Reconcile
 
 LOG = structlog.get_logger(__name__)
-WORKFLOWS = [Orchestrator, Unknown]
+WORKFLOWS = [Orchestrator, Reconcile, Undo, Unknown]
 # The sandbox compiles a workflow's module anew for each run; what it imports holds no state and is loaded once, which takes
 # an eighth of a run's CPU away. Tests use SANDBOX, which watches every module of workflows/.
 SANDBOX = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules("contracts"))
-SHARED = ("contracts", "workflows.steps", "workflows.plan", "workflows.approval", "workflows.lifecycle")
+SHARED = ("contracts", "workflows.steps", "workflows.plan", "workflows.control", "workflows.approval", "workflows.lifecycle")
 RUNNER = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED))
-
-
-def services(settings: Settings, database: Database) -> Services:
-    """Return what activities share."""
-    endpoints = {"smtp": settings.smtp_url, "social": settings.receiver_url, **settings.endpoints}
-    return Services(
-        database=database,
-        bundles=Bundles(database),
-        registry=Registry(settings.automations),
-        endpoints={name: url for name, url in endpoints.items() if url},
-        secret=settings.secret,
-        files=settings.state / "files",
-        one_machine=settings.one_machine,
-        build=settings.build,
-        heartbeat_seconds=settings.heartbeat_seconds,
-    )
 
 
 def make(settings: Settings, client: Client, shared: Services, model: Model, runner: WorkflowRunner = RUNNER) -> Worker:
     """Return a worker that runs Perdure's workflows and activities."""
     opening, acting, ruling = Opening(shared), Acting(shared), Ruling(shared)
     proposing, undoing = Proposing(shared, model), Undoing(shared)
+    reconciling = Reconciling(shared, client, settings.task_queue)
     return Worker(
         client,
         task_queue=settings.task_queue,
         workflows=WORKFLOWS,
         activities=[
             *(opening.open_run, opening.close_run, proposing.propose, acting.act, acting.give_up),
-            *(undoing.undo, ruling.rule, ruling.climb),
+            *(undoing.undo, ruling.rule, ruling.climb, reconciling.reconcile, Operating(shared).look, Forking(shared).inherit),
         ],
         interceptors=[Boundary()],
         workflow_runner=runner,

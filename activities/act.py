@@ -1,13 +1,16 @@
 """`act`: the one gate. A step is admitted, its tool called with the effect's key, and its end recorded."""
 
+import asyncio
 import time
 from typing import Any
 
+import structlog
 from temporalio import activity
 
-from activities import metrics
+from activities import breakers, metrics
 from activities.admission import Action, Admission, Uncertain
-from activities.calls import call, parsed
+from activities.breakers import Open
+from activities.calls import answer, looked_up, parsed
 from activities.services import Services
 from contracts import names
 from contracts.effects import ENDED, ActRequest, ActResult, GiveUpRequest
@@ -15,7 +18,10 @@ from contracts.errors import BadInput, PermanentError, ToolFailed, ToolRetry, To
 from ledger import effects, records, steps, views
 from ledger.views import ActionView
 from policies.references import resolve
+from tools.calls import Incapable
 from tools.contract import Due, ToolContext
+
+LOG = structlog.get_logger(__name__)
 
 
 class Acting:
@@ -33,11 +39,21 @@ class Acting:
         """
         started = time.perf_counter()
         bundle = await self._services.bundles.get(request.run.tenant, request.run.bundle)
-        outcome = await self._admitted(request, Admission(self._services, bundle))
+        try:
+            outcome = await self._admitted(request, Admission(self._services, bundle))
+        except Open as error:
+            await self._left(request, error)
+            raise
         if isinstance(outcome, Action):
             outcome = await self._run(request, outcome)
         metrics.ACT_SECONDS.labels(outcome.status).observe(time.perf_counter() - started)
-        return outcome
+        return outcome.model_copy(update={"step": request.step})
+
+    async def _left(self, request: ActRequest, error: Open) -> None:
+        """Say why a step does not run now: what it had begun in its transaction is gone."""
+        async with self._database.transaction(request.run.tenant) as tx:
+            await steps.mark(tx, request.run.lineage, request.step, "waiting", f"its turn: {error}")
+            await breakers.held(tx, error.breaker, request.run.lineage, request.step)
 
     async def _admitted(self, request: ActRequest, admission: Admission) -> ActResult | Action:
         tenant = request.run.tenant
@@ -46,7 +62,7 @@ class Acting:
             try:
                 has_slot = admission.tool(view).due is not None and view.effect is None and view.step.ended_at is None
             except ToolFailed as error:
-                return await admission.end(tx, view, "failed", str(error))
+                return await admission.fail(tx, view, str(error))
             outcome = None if has_slot else await admission.admit(tx, view, None)
         if outcome is None:
             due = await self._due(request, admission, view)
@@ -71,8 +87,7 @@ class Acting:
 
     async def _looked_up(self, request: ActRequest, admission: Admission, action: Action) -> ActResult | Action:
         """Ask the tool what became of an effect whose end nobody saw."""
-        assert action.tool.lookup is not None
-        found = await action.tool.lookup(action.claim.key, self._context(request, action, admission))
+        found = await looked_up(action.tool, action.claim.key, self._context(request, action, admission))
         async with self._database.transaction(request.run.tenant) as tx:
             if found is None:
                 return await admission.ask_again(tx, action)
@@ -83,28 +98,42 @@ class Acting:
 
     async def _run(self, request: ActRequest, action: Action) -> ActResult:
         """Call the tool and record how it ended."""
-        bundle = await self._services.bundles.get(request.run.tenant, request.run.bundle)
-        context = self._context(request, action, Admission(self._services, bundle))
+        tenant = request.run.tenant
+        admission = Admission(self._services, await self._services.bundles.get(tenant, request.run.bundle))
         try:
-            output = await call(action.tool, action.parsed, context)
+            answered = await answer(action.tool, action.parsed, self._context(request, action, admission))
+        except asyncio.CancelledError as error:
+            await self._cut(request, action, error)
+            raise
         except (ToolFailed, ToolRetry) as error:
-            return await self._record(request, action, "failed", str(error))
+            if isinstance(error, Incapable) and action.doubt:
+                async with self._database.transaction(tenant) as tx:
+                    return await admission.fail(tx, action.view, str(error))
+            return await self._record(request, action, "failed", str(error), error=error)
         except TransientError as error:
-            if action.writes:
-                async with self._database.transaction(request.run.tenant) as tx:
-                    await effects.release(tx, action.claim, str(error))
+            async with self._database.transaction(tenant) as tx:
+                await action.passage.ended(tx, error, request.run.lineage, request.step)
+                if action.writes:
+                    await effects.release(tx, action.claim, str(error), doubt=action.doubt)
             raise
         except ToolUnknown as error:
-            await self._unknown(request, action, str(error))
+            await self._unknown(request, action, error, str(error))
             # The next attempt calls again with the same key, looks it up, or asks a person: whatever the tool's guarantee is.
             raise TransientError(str(error)) from error
-        return await self._record(request, action, "done", "", output)
+        return await self._record(request, action, "done", answered.note, answered.output)
 
     async def _record(
-        self, request: ActRequest, action: Action, state: str, detail: str, output: dict[str, Any] | None = None
+        self,
+        request: ActRequest,
+        action: Action,
+        state: str,
+        detail: str,
+        output: dict[str, Any] | None = None,
+        error: Exception | None = None,
     ) -> ActResult:
         body = self._body(action, state, detail)
         async with self._database.transaction(request.run.tenant) as tx:
+            await action.passage.ended(tx, error, request.run.lineage, request.step)
             if not action.writes:
                 await steps.end(tx, request.run.lineage, request.step, state, detail, output)
                 await records.append(tx, f"{action.claim.key}/{state}", "effect", request.run.lineage, request.step, body)
@@ -112,8 +141,18 @@ class Acting:
                 raise TransientError("a later attempt holds this effect; its end is the one that counts")
         return ActResult(status="done" if state == "done" else "failed", detail=detail[:200])
 
-    async def _unknown(self, request: ActRequest, action: Action, detail: str) -> None:
+    async def _cut(self, request: ActRequest, action: Action, error: BaseException) -> None:
+        """Note that a call was cut off. Where that cannot be noted, the claim says the same: nobody saw its end."""
+        try:
+            await self._unknown(request, action, error, f"{action.tool.name} was cancelled while it ran; it may have acted")
+        except Exception as failure:
+            LOG.warning("a cancelled call could not be noted", key=action.claim.key, error=f"{type(failure).__name__}: {failure}")
+
+    async def _unknown(self, request: ActRequest, action: Action, error: BaseException, detail: str) -> None:
         async with self._database.transaction(request.run.tenant) as tx:
+            await action.passage.ended(tx, error, request.run.lineage, request.step)
+            if not action.writes:
+                return
             await effects.record(tx, action.claim, "unknown", detail=detail)
             body = self._body(action, "unknown", detail)
             attempt = activity.info().attempt
@@ -142,7 +181,7 @@ class Acting:
             lineage=request.run.lineage,
             step=request.step,
             key=action.claim.key,
-            deadline=action.claim.deadline,
+            deadline=action.claim.until,
             input=action.view.input,
         )
 
@@ -155,13 +194,7 @@ class Acting:
             view = await _view(tx, request)
             if view.step.status in ENDED and view.step.ended_at is not None:
                 return ActResult(status=view.step.status, detail=view.step.detail)  # pyright: ignore[reportArgumentType]
-            effect = view.effect
-            if effect is None or effect.released or effect.state == "failed":
-                if effect is not None:
-                    await effects.resolve(tx, effect.key, "failed", detail=request.why)
-                return await admission.end(tx, view, "failed", request.why)
-            await effects.resolve(tx, effect.key, "unknown", detail=request.why)
-            return await admission.end(tx, view, "unknown", f"nobody knows whether {effect.tool} happened: {request.why}")
+            return await admission.fail(tx, view, request.why)
 
 
 async def _view(tx: Any, request: ActRequest | GiveUpRequest) -> ActionView:

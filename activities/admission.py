@@ -5,16 +5,19 @@ Everything here happens in one transaction and answers with an end of the step, 
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
+from activities import breakers
+from activities.breakers import Open, Passage
 from activities.calls import deadline, parsed
+from activities.requests import rungs
 from activities.services import Services, digest, facts
-from contracts.approvals import Rung
 from contracts.effects import ActResult, Status
 from contracts.errors import BadInput, PermanentError, ToolRetry, TransientError
 from database import Tx
-from ledger import approvals, effects, records, steps
+from ledger import approvals, effects, lineage, records, steps
 from ledger.approvals import Request
+from ledger.breakers import Breaker
 from ledger.effects import Claim, Effect
 from ledger.views import ActionView
 from policies.bundles import Bundle
@@ -38,11 +41,18 @@ class Action:
     judgement: Judgement
     because: dict[str, Any]
     """Rules, outcome and approver, as the effect's record will name them."""
+    passage: Passage
 
     @property
     def writes(self) -> bool:
         """Whether it needs an effect's row."""
         return self.tool.effect != "read"
+
+    @property
+    def doubt(self) -> bool:
+        """Whether an earlier attempt may have acted under this key."""
+        effect = self.view.effect
+        return effect is not None and effect.key == self.claim.key and not effect.released
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +104,12 @@ class Admission:
             guarantee=tool.guarantee,
             digest=digest(arguments),
             arguments=arguments,
-            deadline=deadline(tool),
+            until=deadline(tool),
+            undo_with=tool.compensate_with,
         )
-        return Action(view, tool, arguments, typed, digest(bound), claim, judgement, judgement.as_json())
+        breaker = view.breaker or Breaker("tool", view.automation, tool.name)
+        way = Passage(breaker, breakers.threshold(self.bundle))
+        return Action(view, tool, arguments, typed, digest(bound), claim, judgement, judgement.as_json(), way)
 
     async def admit(self, tx: Tx, view: ActionView, due: Due | None) -> ActResult | Action | Uncertain:
         """Let a step run, or say what it waits for or how it ended. Raises: TransientError where another attempt may be at work."""
@@ -104,10 +117,12 @@ class Admission:
             return ActResult(status=_status(view.step.status), detail=view.step.detail)
         if view.run_status != "running":
             return await self.end(tx, view, "skipped", f"the run is {view.run_status}")
+        if view.paused:
+            return ActResult(status="paused")
         try:
             action = self.action(tx.tenant, view)
         except (BadInput, ToolRetry) as error:
-            return await self.end(tx, view, "failed", str(error))
+            return await self.fail(tx, view, str(error))
         if view.effect is not None:
             return await self._again(tx, action, view.effect)
         if action.judgement.outcome == "deny":
@@ -130,11 +145,31 @@ class Admission:
         lineage, step = view.lineage, view.step.step
         await steps.end(tx, lineage, step, status, detail, output)
         body = {"event": status, "tool": view.step.tool, "detail": detail[:2000], **(because or {})}
-        await records.append(tx, f"{lineage}/{step}/{view.step.n}/{status}", "effect", lineage, step, body)
+        retried = f"/{view.step.retries}" if view.step.retries else ""
+        await records.append(tx, f"{lineage}/{step}/{view.step.n}/{status}{retried}", "effect", lineage, step, body)
         return ActResult(status=status, detail=detail[:200])
 
+    async def fail(self, tx: Tx, view: ActionView, why: str) -> ActResult:
+        """End a step that cannot run: as failed or, where an attempt before may have acted, as unknown."""
+        effect = view.effect
+        if effect is None or effect.released or effect.state == "failed":
+            if effect is not None:
+                await effects.resolve(tx, effect.key, "failed", detail=why)
+            return await self.end(tx, view, "failed", why)
+        await effects.resolve(tx, effect.key, "unknown", detail=why)
+        return await self.end(tx, view, "unknown", f"nobody knows whether {effect.tool} happened: {why}")
+
+    async def _through(self, tx: Tx, action: Action) -> Action:
+        """Let an action through its tool's breaker. Raises: Open."""
+        seconds = (action.claim.until - datetime.now(UTC)).total_seconds()
+        return replace(action, passage=await breakers.passage(tx, action.passage.breaker, action.passage.threshold, seconds))
+
     async def _claimed(self, tx: Tx, action: Action) -> Action:
-        """Claim the effect's row, with its approval used up and its price booked. Raises: TransientError where another was faster."""
+        """Claim the effect's row, with its approval used up and its price booked.
+
+        Raises: TransientError where another was faster; Open where the tool is left alone for a while.
+        """
+        action = await self._through(tx, action)
         if not action.writes:
             return action
         request = action.view.request
@@ -144,16 +179,25 @@ class Admission:
         price = action.tool.cost_micros
         if price and await effects.spend(tx, action.claim.lineage, price) is None:
             raise PermanentError(f"{action.tool.name} costs {price} micro-dollars, more than this run's budget has left")
-        if await effects.claim(tx, action.claim) is None:
+        return await self._held(tx, action)
+
+    async def _held(self, tx: Tx, action: Action) -> Action:
+        claim = await effects.claim(tx, action.claim)
+        if claim is None:
             raise TransientError("another attempt holds this effect", retry_after=1.0)
-        return action
+        return replace(action, claim=claim)
 
     async def _question(self, tx: Tx, action: Action, due: Due | None) -> tuple[str, str] | None:
         """Return what a person must be asked, and why; None where nobody must."""
         if due is not None and due.missed == "ask" and _late(due):
             return "late", f"its slot was {due.at:%Y-%m-%d %H:%M:%S} UTC: run it now?"
+        # What a fork's family did must not happen twice unseen, whatever the rules allow.
+        shared = action.writes and action.view.parent
+        known = await lineage.done_in_family(tx, action.claim.lineage, action.tool.name, action.claim.digest) if shared else None
         if action.judgement.outcome == "require_approval":
-            return "run", action.judgement.because
+            return "run", "; ".join(filter(None, (action.judgement.because, known)))
+        if known:
+            return "run", known
         # The first plan has nothing before it that a re-plan could repeat.
         repeats = action.writes and action.view.step.decision != "d1"
         if repeats and (key := await effects.same(tx, action.claim.lineage, action.tool.name, action.claim.digest, action.claim.key)):
@@ -191,8 +235,6 @@ class Admission:
         """Insert a request for exactly this action, or the ended one that an editor's word makes of it."""
         view, asking = action.view, self.bundle.settings.approvals
         now = datetime.now(UTC)
-        rungs = [_rung(now + after, "remind") for after in asking.remind] + [_rung(now + asking.deadline, "end")]
-        rungs += [_rung(now + asking.escalate, "escalate")] if asking.escalate else []
         # Who approves a piece of next week has approved it for next week: the word holds until its slot has passed.
         kept = max(now + asking.deadline, due.at + due.grace + KEPT_AFTER_SLOT) if due else now + asking.deadline
         previous = view.request.id if view.request else ""
@@ -212,7 +254,7 @@ class Admission:
             groups=list(asking.groups),
             unsigned=asking.unsigned,
             state="approved" if editor else "pending",
-            rungs=[rung.model_dump() for rung in sorted(rungs, key=lambda rung: rung.at)],
+            rungs=rungs(asking, now),
             created_at=now,
             expires_at=kept,
             ruled_by=editor.ruled_by if editor else None,
@@ -244,14 +286,14 @@ class Admission:
             return await self.end(tx, action.view, "done", effect.detail, output=effect.output)
         if effect.state == "failed":
             return await self.end(tx, action.view, "failed", effect.detail)
-        if (wait := (effect.deadline - datetime.now(UTC)).total_seconds()) > 0:
+        if (wait := action.view.wait) > 0:
             raise TransientError(f"an earlier attempt may be at work until {effect.deadline:%H:%M:%S} UTC", retry_after=wait + 0.1)
         ttl = action.tool.key_ttl
         if effect.released or (action.tool.guarantee == "idempotent" and ttl and effect.claimed_at + ttl > datetime.now(UTC)):
-            if await effects.claim(tx, action.claim) is None:
-                raise TransientError("another attempt holds this effect", retry_after=1.0)
-            return action
+            return await self._held(tx, await self._through(tx, action))
         if action.tool.lookup is not None:
+            if (breaker := action.passage.breaker).wait > 0:
+                raise Open(breaker)
             return Uncertain(action)
         return await self.ask_again(tx, action)
 
@@ -274,10 +316,6 @@ class Admission:
         n = claim.n + 1
         await steps.again(tx, claim.lineage, claim.step, n)
         return await self._claimed(tx, replace(action, claim=replace(claim, n=n, key=effects.key(claim.lineage, claim.step, n))))
-
-
-def _rung(at: datetime, kind: Literal["remind", "escalate", "end"]) -> Rung:
-    return Rung(at=int(at.timestamp() * 1000), kind=kind)
 
 
 def _late(due: Due) -> bool:

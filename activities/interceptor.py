@@ -16,8 +16,11 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities import metrics
 from contracts.errors import PerdureError, TransientError
+from contracts.waits import clipped
 
 LOG = structlog.get_logger(__name__)
+BEAT = 1.0
+"""Seconds between two heartbeats: a cancel comes back with one, so a running tool hears of it within about two."""
 
 
 class Boundary(Interceptor):
@@ -39,7 +42,9 @@ class _Boundary(ActivityInboundInterceptor):
                     return await super().execute_activity(input)
             except TransientError as error:
                 LOG.warning("will be tried again", error=str(error), retry_after=error.retry_after)
-                delay = None if error.retry_after is None else timedelta(seconds=error.retry_after)
+                # What a tool or its service asks for is clipped: it comes from outside.
+                wait = clipped(error.retry_after)
+                delay = None if wait is None else timedelta(seconds=wait)
                 raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from None
             except PerdureError as error:
                 LOG.warning("failed", error=str(error), kind=type(error).__name__)
@@ -65,7 +70,7 @@ async def _beating(within: timedelta | None) -> AsyncGenerator[None]:
     if within is None:
         yield
         return
-    beat = asyncio.create_task(_beat(within.total_seconds() / 3))
+    beat = asyncio.create_task(_beat(min(BEAT, within.total_seconds() / 3)))
     try:
         yield
     finally:

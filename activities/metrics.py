@@ -14,4 +14,7 @@ REFUSALS = Counter("perdure_refused_claims", "Signals and rulings that were refu
 EFFECTS = Gauge("perdure_effects", "Effects by state", ["tenant", "state"])
 APPROVALS_WAITING = Gauge("perdure_approvals_waiting", "Requests that wait for a person", ["tenant"])
 APPROVALS_OLDEST = Gauge("perdure_approvals_oldest_seconds", "Age of the oldest request that waits", ["tenant"])
+BREAKERS_OPEN = Gauge(
+    "perdure_breakers_open", "Tools (as automation/tool) and models whose breaker is not closed", ["tenant", "kind", "name"]
+)
 RUNS = Gauge("perdure_runs", "Runs by status", ["tenant", "status"])

@@ -9,19 +9,26 @@ import openai
 from openai import AsyncOpenAI
 
 from contracts.errors import BadInput, PermanentError, TransientError
+from contracts.waits import date, retry_after
 from policies.automation import Route
 from policies.prices import Tokens
 
 AGAIN = frozenset({408, 409, 425, 429})
+LONGEST = 600.0
+"""Seconds of a call whose client says nothing simpler."""
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class ModelFault(TransientError):
-    """A model call failed and may be tried again; ``billed`` says whether it may have been paid for."""
+    """A model call failed and may be tried again; ``billed`` says whether it may have been paid for.
 
-    def __init__(self, message: str, *, billed: bool, retry_after: float | None = None) -> None:
+    busy: the endpoint is well and has too much to do, which its breaker does not count.
+    """
+
+    def __init__(self, message: str, *, billed: bool, retry_after: float | None = None, busy: bool = False) -> None:
         super().__init__(message, retry_after=retry_after)
         self.billed = billed
+        self.busy = busy or retry_after is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class Model:
     def __init__(self, client: AsyncOpenAI, default: str | None) -> None:
         self._client = client
         self._default = default
+        self.seconds = client.timeout if isinstance(client.timeout, int | float) else LONGEST
+        """How long one call may take."""
         self.free = urlsplit(str(client.base_url)).hostname in LOCAL
 
     async def name(self, route: Route) -> str:
@@ -83,7 +92,9 @@ def _translated(error: openai.OpenAIError) -> Exception:
         status = error.status_code
         message = f"the model's endpoint said {status}: {error.message[:300]}"
         if status in AGAIN or status >= 500:
-            return ModelFault(message, billed=False, retry_after=_retry_after(error))
+            headers = error.response.headers
+            wait = retry_after(headers.get("retry-after"), date(headers.get("date")))
+            return ModelFault(message, billed=False, retry_after=wait, busy=status < 500)
         return PermanentError(message)
     if isinstance(error, openai.APITimeoutError):
         return ModelFault("the model did not answer in time", billed=True)
@@ -94,11 +105,3 @@ def _translated(error: openai.OpenAIError) -> Exception:
     if isinstance(error, openai.APIResponseValidationError):
         return ModelFault("the model's reply has not the form of the API", billed=True)
     return PermanentError(f"the model's client refused: {error}")
-
-
-def _retry_after(error: openai.APIStatusError) -> float | None:
-    said = error.response.headers.get("retry-after", "")
-    try:
-        return min(600.0, max(0.0, float(said)))
-    except ValueError:
-        return None

@@ -1,19 +1,25 @@
 """A decision's journal as one attempt works through it: what an earlier attempt finished is read, not done again."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from activities import metrics
+from activities import breakers, metrics
+from activities.breakers import Passage
+from activities.calls import call
 from activities.model import Model, ModelFault, Reply
 from contracts.errors import PermanentError
 from database import Database, Tx
 from ledger import decisions
+from ledger.breakers import Breaker, Kind, Threshold
 from ledger.decisions import Entry, Hold
 from policies.automation import Route
 from policies.prices import Tokens, cost, worst_case
+from tools.contract import Tool, ToolContext
 
 ENVELOPE = 64  # bytes that the API puts around one message, at most
 
@@ -37,20 +43,29 @@ class Question:
     schema: dict[str, Any]
     digest: str
     reserve: int
+    seconds: float
+    """How long it may take."""
 
 
 @dataclass
 class Notebook:
-    """The journal of one decision under one hold; entries are numbered in the order in which they are made."""
+    """The journal of one decision under one hold; entries are numbered in the order in which they are made.
+
+    breakers: of what the decision may call, as they stood when it began; those that never failed are left out.
+    """
 
     database: Database
     tenant: str
     hold: Hold
     entries: dict[int, Entry]
     automation: str
+    breakers: Sequence[Breaker]
+    threshold: Threshold
     idx: int = 0
     calls: list[Said] = field(default_factory=list[Said])
     _unsettled: Said | None = None
+    _passage: Passage | None = None
+    """Of the model call under way."""
 
     def turn(self) -> int:
         """Take the next place in the journal. Places are taken in the order of the asking, whatever ends first."""
@@ -67,6 +82,42 @@ class Notebook:
         async with self.database.transaction(self.tenant) as tx:
             await decisions.note_look_up(tx, self.hold, idx, tool, digest, reply)
 
+    async def look_up(self, tool: Tool, arguments: Any, context: ToolContext) -> dict[str, Any]:
+        """Call a tool that only reads, if its breaker lets it through. Raises: what `call` does, Open."""
+        breaker = self._breaker("tool", self.automation, tool.name)
+        way = Passage(breaker, self.threshold)
+        if breaker.state != "closed":
+            async with self.database.transaction(self.tenant) as tx:
+                way = await breakers.passage(tx, breaker, self.threshold, (context.deadline - datetime.now(UTC)).total_seconds())
+        try:
+            found = await call(tool, arguments, context)
+        except Exception as error:
+            await self._ended(way, error)
+            raise
+        except asyncio.CancelledError as error:
+            await self._cut(way, error)
+            raise
+        if breaker.failures:
+            await self._ended(way, None)
+        return found
+
+    async def _cut(self, way: Passage | None, error: asyncio.CancelledError) -> None:
+        if way and way.lease:
+            await self._ended(way, error)
+
+    async def _ended(self, way: Passage, error: BaseException | None) -> None:
+        async with self.database.transaction(self.tenant) as tx:
+            await self._told(tx, way, error)
+
+    async def _told(self, tx: Tx, way: Passage, error: BaseException | None) -> None:
+        await way.ended(tx, error, self.hold.lineage, self.hold.step)
+        if error is None:
+            self.breakers = [known for known in self.breakers if known.key != way.breaker.key]
+
+    def _breaker(self, kind: Kind, automation: str, name: str) -> Breaker:
+        fresh = Breaker(kind, automation, name)
+        return next((known for known in self.breakers if known.key == fresh.key), fresh)
+
     async def question(self, model: Model, route: Route, messages: Sequence[dict[str, Any]], schema: dict[str, Any]) -> Question:
         """Return a call that has yet to be reserved."""
         name, form = await model.name(route), json.dumps(schema, sort_keys=True)
@@ -74,16 +125,18 @@ class Notebook:
         # The schema is billed like the text, and what surrounds each message is too.
         told = "".join(str(message["content"]) for message in messages) + form + " " * ENVELOPE * len(messages)
         reserve = worst_case(route, name, told, free=model.free)
-        return Question(route, name, tuple(messages), schema, hashlib.sha256((asked + form).encode(errors="replace")).hexdigest(), reserve)
+        digest = hashlib.sha256((asked + form).encode(errors="replace")).hexdigest()
+        return Question(route, name, tuple(messages), schema, digest, reserve, model.seconds)
 
     async def reserve(self, tx: Tx, question: Question) -> None:
-        """Reserve a call's worst case. Raises: BudgetExceeded, Superseded."""
+        """Reserve a call's worst case, if the model's breaker lets it through. Raises: BudgetExceeded, Superseded, Open."""
+        self._passage = await breakers.passage(tx, self._breaker("model", "", question.model), self.threshold, question.seconds)
         await decisions.begin_call(tx, self.hold, self.idx, question.model, question.digest, question.reserve)
 
     async def ask(self, model: Model, question: Question, *, reserved: bool) -> Said:
         """Return the model's answer: the journaled one, or one that is made now and stays to be settled.
 
-        Raises: BudgetExceeded, Superseded, ModelFault, PermanentError.
+        Raises: BudgetExceeded, Superseded, Open, ModelFault, PermanentError.
         """
         if not reserved and (known := self.known(self.idx, question.model, question.digest)):
             said = Said(known["text"], known["model"], known["cost"])
@@ -103,7 +156,11 @@ class Notebook:
             metrics.MODEL_CALLS.labels(question.model, type(error).__name__).inc()
             billed = question.reserve if isinstance(error, ModelFault) and error.billed else 0
             async with self.database.transaction(self.tenant) as tx:
+                await self._passed(tx, error)
                 await decisions.end_call(tx, self.hold, self.idx, reply=None, cost=billed)
+            raise
+        except asyncio.CancelledError as error:
+            await self._cut(self._passage, error)
             raise
         metrics.MODEL_CALLS.labels(question.model, "done").inc()
         spent = _price(question, reply, free=model.free)
@@ -111,9 +168,15 @@ class Notebook:
         self._unsettled = Said(reply.text, reply.model, spent)
         return self._unsettled
 
+    async def _passed(self, tx: Tx, error: Exception | None) -> None:
+        if self._passage:
+            await self._told(tx, self._passage, error)
+            self._passage = None
+
     async def settle(self, tx: Tx) -> None:
         """Journal and settle the last call, if it is not: with the decision itself, or before anything else is asked."""
         if said := self._unsettled:
+            await self._passed(tx, None)
             reply = {"text": said.text, "model": said.model, "cost": said.cost}
             await decisions.end_call(tx, self.hold, self.idx, reply=reply, cost=said.cost)
             self._unsettled = None

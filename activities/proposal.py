@@ -76,7 +76,8 @@ class Proposal:
     turns: list[Turn]
     context: dict[str, Any] = field(default_factory=dict[str, Any])
     reads: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    repairs: int = 0
+    repairs: list[str] = field(default_factory=list[str])
+    """What was wrong with the answers that were sent back."""
     judged: dict[str, Judgement] = field(default_factory=dict[str, Judgement])
 
     @property
@@ -176,7 +177,8 @@ class Proposal:
             "summary": decision.summary,
             "digest": decision.digest,
             "model_calls": len(self.notebook.calls),
-            "repairs": self.repairs,
+            "repairs": len(self.repairs),
+            "sent_back": [wrong[:300] for wrong in self.repairs],
             "cost_micros": decision.cost,
             "budget_before": self.frame.left,
             "budget_after": self.frame.left - decision.cost,

@@ -6,8 +6,9 @@ from typing import Any
 
 from temporalio import activity
 
-from activities import metrics
-from activities.calls import call, deadline, parsed
+from activities import breakers, metrics
+from activities.breakers import Open
+from activities.calls import deadline, parsed
 from activities.model import Model
 from activities.notebook import Notebook, Question, Said
 from activities.proposal import Menu, Proposal
@@ -17,7 +18,7 @@ from contracts.decisions import Decision, ProposeRequest
 from contracts.errors import BadAnswer, BadInput, PermanentError, ToolFailed, ToolRetry
 from contracts.plans import PlanStep
 from database import Tx
-from ledger import decisions, steps, views
+from ledger import decisions, runs, steps, views
 from ledger.decisions import Entry, Hold
 from memory import sessions
 from memory.sessions import Turn
@@ -44,12 +45,24 @@ class Proposing:
 
         Two transactions, where nothing is looked up and the first answer can be used: one takes the decision and reserves the
         call, one settles the call and records the decision. Every other call and every look-up is a commit of its own.
-        Raises: BadAnswer where the model's answers stay useless; PermanentError where the agent's own look-ups cannot be made.
+        Raises: BadAnswer where the model's answers stay useless; PermanentError where the agent's own look-ups cannot be made;
+        Open where the model or a look-up's tool is left alone for a while.
         """
+        try:
+            return await self._decision(request)
+        except Open as error:
+            async with self._database.transaction(request.run.tenant) as tx:
+                await breakers.held(tx, error.breaker, request.run.lineage, request.step)
+            raise
+
+    async def _decision(self, request: ProposeRequest) -> Decision:
         started = time.perf_counter()
         bundle = await self._services.bundles.get(request.run.tenant, request.run.bundle)
         question = None
         async with self._database.transaction(request.run.tenant) as tx:
+            if await runs.paused(tx, request.run.lineage):
+                # Asked before the decision is taken: until then the last plan is the newest, and its steps may be tried again.
+                return Decision(seq=request.seq, digest="", paused=True)
             hold, result, entries = await decisions.take(tx, request.run.lineage, request.step)
             if result is not None:
                 return Decision.model_validate(result)
@@ -67,12 +80,13 @@ class Proposing:
         failed = await steps.failures(tx, lineage, list(request.failed))
         if failed:
             await steps.skip_open(tx, lineage, "another plan took its place")
+        frame, threshold = await views.frame(tx, lineage), breakers.threshold(bundle)
         return Proposal(
             request=request,
             bundle=bundle,
             menu=menu,
-            notebook=Notebook(self._database, request.run.tenant, hold, entries, bundle.automation),
-            frame=await views.frame(tx, lineage),
+            notebook=Notebook(self._database, request.run.tenant, hold, entries, bundle.automation, frame.breakers, threshold),
+            frame=frame,
             failed=failed,
             turns=await sessions.latest(tx, lineage, request.seq, limit=menu.agent.turns),
         )
@@ -125,7 +139,7 @@ class Proposing:
             deadline=deadline(tool),
             input=proposal.frame.input,
         )
-        reply = await call(tool, typed, context)
+        reply = await notebook.look_up(tool, typed, context)
         await notebook.note_look_up(idx, name, asked, reply)
         return reply
 
@@ -147,8 +161,8 @@ class Proposing:
                 told = "\n".join([await self._asked(proposal, asked) for asked in answer.look_ups])
             except BadInput as error:
                 await proposal.notebook.settle_now()
-                proposal.repairs += 1
-                if proposal.repairs > proposal.agent.repairs:
+                proposal.repairs.append(str(error))
+                if len(proposal.repairs) > proposal.agent.repairs:
                     raise BadAnswer(f"the model's answer could not be used, after {proposal.agent.repairs} repairs: {error}") from None
                 told = f"That cannot be used: {error}. Answer again, with JSON only."
             exchange = [{"role": "assistant", "content": said.text}, {"role": "user", "content": told}]

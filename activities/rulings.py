@@ -2,12 +2,13 @@
 
 from temporalio import activity
 
-from activities import metrics
+from activities import metrics, operations
 from activities.services import Services
 from contracts import names
 from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleResult
+from contracts.operations import StepWord, Word
 from database import Tx
-from ledger import approvals, records
+from ledger import approvals, records, runs
 
 CHANNEL = "signal"
 
@@ -21,10 +22,12 @@ class Ruling:
 
     @activity.defn(name=names.RULE)
     async def rule(self, request: RuleRequest) -> RuleResult:
-        """Hand one claim to the approval's row, and record a refusal.
+        """Hand one claim to the approval's row, or to the run's, and record a refusal.
 
-        Safe to retry: a request is ruled once, and a refusal has the claim's number as its id.
+        Safe to retry: a request is ruled once, a step is opened once for each claim, and a refusal has the claim's number as its id.
         """
+        if request.claim.word:
+            return await self._operated(request, request.claim.word)
         async with self._database.transaction(request.tenant) as tx:
             result = await self._ruled(tx, request)
             if not result.accepted:
@@ -33,6 +36,21 @@ class Ruling:
                 body = {"event": "refused", "signal": request.claim.signal, "why": result.message, "channel": CHANNEL, **ruling}
                 await records.append(tx, f"{request.lineage}/claim/{request.nth}", "access", request.lineage, None, body)
         return result
+
+    async def _operated(self, request: RuleRequest, word: Word) -> RuleResult:
+        async with self._database.transaction(request.tenant) as tx:
+            result = await operations.heard(self._services, tx, request, word)
+            run = await runs.read(tx, request.lineage)
+        if result.open and run and isinstance(word, StepWord):
+            # Temporal is asked outside of any transaction.
+            where = (self._database, activity.client(), request.tenant)
+            result = await operations.at_once(*where, run, word, result, channel=CHANNEL, claim=f"claim-{request.nth}")
+        if not result.accepted:
+            metrics.REFUSALS.labels(CHANNEL).inc()
+            async with self._database.transaction(request.tenant) as tx:
+                body = {"event": "refused", "signal": request.claim.signal, "why": result.message, "channel": CHANNEL, **word.model_dump()}
+                await records.append(tx, f"{request.lineage}/claim/{request.nth}", "access", request.lineage, None, body)
+        return RuleResult(accepted=result.accepted, message=result.message)
 
     async def _ruled(self, tx: Tx, request: RuleRequest) -> RuleResult:
         ruling = request.claim.ruling

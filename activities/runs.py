@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
+from activities import forks
 from activities.services import Services
 from contracts import names
 from contracts.errors import BadInput
@@ -33,9 +34,12 @@ class Opening:
         tenant = request.tenant
         async with self._database.transaction(tenant) as tx:
             row = await runs.read(tx, request.lineage)
-            hash = row.bundle if row else await _live(tx, request)
+            original = await forks.original(tx, request, request.fork) if request.fork and row is None else None
+            hash = row.bundle if row else await _pinned(tx, request, original)
         bundle = await self._services.bundles.get(tenant, hash)
         if row is None:
+            if original:
+                request = request.model_copy(update={"input": original.input})
             _check(request, bundle)
             async with self._database.transaction(tenant) as tx:
                 row = await runs.open_run(tx, _row(request, bundle), limit_micros=bundle.settings.budget.run_micros)
@@ -44,6 +48,8 @@ class Opening:
                     "workflow_id": row.workflow_id, "input": row.input, "build": self._services.build,
                 }  # fmt: skip
                 await records.append(tx, f"{row.lineage}/opened", "configuration", row.lineage, None, body)
+                if original and request.fork:
+                    await forks.take_along(tx, original, row, request.fork)
             bundle = await self._services.bundles.get(tenant, row.bundle)
         limits = Limits(**bundle.settings.limits.model_dump(), heartbeat_seconds=self._services.heartbeat_seconds)
         ref = RunRef(tenant=tenant, lineage=row.lineage, bundle=row.bundle)
@@ -60,6 +66,12 @@ class Opening:
             await steps.skip_open(tx, lineage, "the run ended before it")
             body = {"event": request.status, "summary": request.summary, "build": self._services.build}
             await records.append(tx, f"{lineage}/closed", "configuration", lineage, None, body)
+
+
+async def _pinned(tx: Tx, request: OpenRunRequest, original: RunRow | None) -> str:
+    if original is None or request.fork is None:
+        return await _live(tx, request)
+    return await bundles.named(tx, original.automation, request.fork.bundle) if request.fork.bundle else original.bundle
 
 
 async def _live(tx: Tx, request: OpenRunRequest) -> str:
@@ -91,4 +103,6 @@ def _row(request: OpenRunRequest, bundle: Bundle) -> RunRow:
         summary="",
         started_at=datetime.now(UTC),
         ended_at=None,
+        parent=request.fork.lineage if request.fork else None,
+        parent_step=request.fork.step if request.fork else None,
     )

@@ -12,6 +12,8 @@ import rfc8785
 from contracts.errors import BadInput
 from database import Database
 from policies.bundles import Bundle, Bundles
+from settings import Settings
+from tools import zones
 from tools.contract import Tool, ToolContext
 from tools.documents import Documents
 from tools.registry import Registry
@@ -61,6 +63,22 @@ class Services:
         # One that is not set is left out, and the call itself says so: looking up when a step is due needs none.
         found = {name: self.secret(name) for name in tool.secrets}
         return {name: value for name, value in found.items() if value}
+
+
+def services(settings: Settings, database: Database) -> Services:
+    """Return what activities share."""
+    endpoints = {"smtp": settings.smtp_url, "social": settings.receiver_url, **settings.endpoints}
+    return Services(
+        database=database,
+        bundles=Bundles(database),
+        registry=Registry(settings.automations, zones.of(settings)),
+        endpoints={name: url for name, url in endpoints.items() if url},
+        secret=settings.secret,
+        files=settings.state / "files",
+        one_machine=settings.one_machine,
+        build=settings.build,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
 
 
 def digest(value: Any) -> str:

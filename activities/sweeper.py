@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities import metrics
 from contracts import names
 from database import Database
-from ledger import approvals, effects, outbox, runs
+from ledger import approvals, breakers, effects, outbox, runs
 
 LOG = structlog.get_logger(__name__)
 EVERY = 1.0
@@ -47,10 +47,14 @@ class Sweeper:
             states = await effects.counts(tx)
             waiting, oldest = await approvals.waiting(tx)
             ended = await runs.counts(tx)
+            known = await breakers.of_tenant(tx)
         for state in ("claimed", "done", "failed", "unknown", "compensated"):
             metrics.EFFECTS.labels(tenant, state).set(states.get(state, 0))
         for status, count in ended.items():
             metrics.RUNS.labels(tenant, status).set(count)
+        for breaker in known:
+            name = "/".join(part for part in (breaker.automation, breaker.name) if part)
+            metrics.BREAKERS_OPEN.labels(tenant, breaker.kind, name).set(breaker.state != "closed")
         metrics.APPROVALS_WAITING.labels(tenant).set(waiting)
         metrics.APPROVALS_OLDEST.labels(tenant).set(oldest)
 

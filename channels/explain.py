@@ -1,12 +1,12 @@
 """Why a run is as it is: its records as a timeline, from the ledger alone."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from database import Tx
-from ledger import approvals, records, runs, steps
+from ledger import approvals, lineage, records, runs, steps
 from ledger.approvals import Request
 from ledger.runs import RunRow
 from ledger.steps import StepRow
@@ -38,6 +38,9 @@ class Explained:
     steps: list[StepRow]
     requests: list[Request]
     timeline: list[Moment]
+    original: RunRow | None = None
+    """The run that a fork was forked from."""
+    forks: list[RunRow] = field(default_factory=list[RunRow])
 
     @property
     def waiting(self) -> list[Request]:
@@ -56,7 +59,9 @@ async def explain(tx: Tx, run: RunRow) -> Explained:
     found = await records.of_run(tx, run.lineage)
     planned, requests = await steps.of_run(tx, run.lineage), await approvals.of_run(tx, run.lineage)
     published = {step.step: step.output["ref"] for step in planned if step.output and isinstance(step.output.get("ref"), str)}
-    return Explained(run, limit, reserved, spent, planned, requests, [moment(row, published) for row in found])
+    timeline = [moment(row, published) for row in found]
+    original, forks = await lineage.original(tx, run), await lineage.forks(tx, run.lineage)
+    return Explained(run, limit, reserved, spent, planned, requests, timeline, original, forks)
 
 
 def moment(row: Mapping[str, Any], published: Mapping[str, str]) -> Moment:
@@ -64,7 +69,8 @@ def moment(row: Mapping[str, Any], published: Mapping[str, str]) -> Moment:
     kind, body = row["kind"], row["body"]
     made = kind == "effect" and body.get("event") == "done" and published.get(row["step"])
     text = f"{SENTENCES[kind](body)}{f' → {made}' if made else ''}"
-    return Moment(row["at"], kind, row["step"], text, body, tuple(_notes(body)) if kind == "decision" else ())
+    notes = _notes(body) if kind == "decision" else _kept(body) if body.get("event") == "forked" else ()
+    return Moment(row["at"], kind, row["step"], text, body, tuple(notes))
 
 
 def dollars(micros: int) -> str:
@@ -101,6 +107,8 @@ def _notes(body: dict[str, Any]) -> Iterator[str]:
         given = ", ".join(f"{name} {_short(value)}" for name, value in read["arguments"].items())
         asked = " (the model asked)" if read["by"] == "model" else ""
         yield f"read {read['tool']} {read['digest']}: {given or 'no arguments'}{asked}"
+    for wrong in body.get("sent_back", ()):
+        yield f"an answer was sent back: {_short(wrong)}"
     said = ""
     for action in body["actions"]:
         # A recipe gives all its steps the reason of the one that was planned.
@@ -138,8 +146,43 @@ def _configuration(body: dict[str, Any]) -> str:
         return f"started by {body['by'] or 'somebody unnamed'} as {body['workflow_id']}: {body['automation']} {body['bundle'][:12]}"
     if body["event"] == "moved":
         return f"{body['by']} moved {_short(body['title'])} on the calendar from {body['from']} to {body['to']} [{body['entry']}]"
+    if body["event"] == "undo ordered":
+        since = f" from {body['since']} on" if body["since"] else ""
+        unseen = " where nobody saw it end" if body["unseen"] else ""
+        reason = f": {_short(body['reason'])}" if body["reason"] else ""
+        return f"{body['by']} ordered that it be undone{since}{unseen}{reason}"
+    if body["event"] in OPERATED:
+        return _operated(body)
     summary = f": {_short(body['summary'])}" if body.get("summary") else ""
     return f"{body['event']}{summary}"
+
+
+OPERATED = {
+    "paused": "paused the run",
+    "resumed": "let the run go on",
+    "cancel": "cancelled the run",
+    "retried": "opened the step again",
+    "hastened": "had the step tried again at once",
+    "forked": "forked this run",
+}
+
+
+def _operated(body: dict[str, Any]) -> str:
+    """Say what a person did to the whole run."""
+    ending = {"undo": ", undoing what it did", "keep": ", leaving what it did"}.get(body.get("ending") or "", "")
+    ended = f", which had {_short(body['ended'])}" if body.get("ended") else ""
+    whence = f" from {body['from']} at {body['at']}" if body["event"] == "forked" else ""
+    bundle = f", under bundle {body['bundle'][:12]}" if body.get("bundle_before") != body.get("bundle") else ""
+    over = f" over {body['channel']}" if body.get("channel") else ""
+    reason = f": {_short(body['reason'])}" if body.get("reason") else ""
+    return f"{body['by'] or 'somebody unnamed'} {OPERATED[body['event']]}{ending}{ended}{whence}{bundle}{over}{reason}"
+
+
+def _kept(body: dict[str, Any]) -> Iterator[str]:
+    """Name what a fork took along, and under which key the original did it."""
+    yield from (f"{step} is inherited as done and is not run again: {key}" for step, key in body["kept"].items())
+    if body["again"]:
+        yield f"open again: {', '.join(body['again'])}"
 
 
 def _access(body: dict[str, Any]) -> str:

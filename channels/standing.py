@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from channels.explain import Explained, Moment, dollars
 from channels.under_way import Call, UnderWay
+from ledger import operations
 
 UNTAKEN = timedelta(seconds=5)
 """How long a task may lie before the lack of a worker is worth a word."""
@@ -13,14 +14,14 @@ UNTAKEN = timedelta(seconds=5)
 def standing(found: Explained, seen: UnderWay | None) -> list[str]:
     """Explain a run that opened. ``seen`` is None where Temporal knows no execution of it or cannot be asked."""
     if found.run.status != "running":
-        return list(_ended(found))
-    lines = [*_under_way(seen)] if seen else []
+        return [*_ended(found), *_family(found)]
+    lines = [*_operated(found), *(_under_way(seen) if seen else ())]
     waits = [f"{step.step} ({step.tool}) waits {step.detail}{_in(step.detail)}" for step in found.steps if step.status == "waiting"]
     people = f"{len(found.waiting)} wait for a person" if found.waiting else ""
     lines += waits + ([people] if people else [])
     if not found.steps and not lines:
         lines.append("deciding: its planner has not answered yet")
-    return lines
+    return [*lines, *_family(found)]
 
 
 def unopened(seen: UnderWay) -> list[str]:
@@ -78,6 +79,25 @@ def _called(call: Call) -> str:
         return f"{doing}, attempt {call.attempt}; {said}" if said else doing
     when = f"attempt {call.attempt} begins at {_at(call.next_at)}" if call.next_at else f"attempt {call.attempt} begins"
     return f"{name} is tried again, {when}; {said}"
+
+
+def _operated(found: Explained) -> Iterator[str]:
+    """Say what people want of a run under way."""
+    run = found.run
+    if run.cancelled_at:
+        yield f"is being cancelled by {run.cancelled_by} since {_at(run.cancelled_at)}"
+    elif held := operations.held(run):
+        yield f"{held}; `starter.py resume {run.workflow_id}` lets it go on"
+
+
+def _family(found: Explained) -> Iterator[str]:
+    """Name the run it was forked from, and those forked from it."""
+    if found.original:
+        kept = [step.step for step in found.steps if step.inherited and step.status == "done"]
+        shared = f"; inherited and not run again: {', '.join(kept)}" if kept else ""
+        yield f"forked from {found.original.workflow_id} at {found.run.parent_step}{shared}"
+    if found.forks:
+        yield f"forks: {', '.join(f'{fork.workflow_id} (at {fork.parent_step}, {fork.status})' for fork in found.forks)}"
 
 
 def refused(moment: Moment) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from contracts.message import Message, Strict
+from contracts.operations import Paused, StepWord, Word
 
 Verdict = Literal["approve", "reject", "edit"]
 
@@ -45,13 +46,16 @@ class Wake(Message):
 
     request: str | None = None
     """The request that ended; None wakes every timer."""
+    run: bool = False
+    """Whether the run's own row changed."""
 
 
 class Claim(Message):
-    """One signal as it came in: a ruling to hand on, or the reason why it is none."""
+    """One signal as it came in: a ruling or a word on the run to hand on, or the reason why it is none."""
 
     signal: str
     ruling: Ruling | None = None
+    word: StepWord | Word | None = None
     why: str = ""
 
 
@@ -96,3 +100,4 @@ class Pending(Message):
     tool: str
     deadline: int
     """Epoch milliseconds at which silence takes its effect."""
+    paused: Paused | None = None

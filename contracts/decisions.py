@@ -27,3 +27,5 @@ class Decision(Message):
     done: bool = True
     cost: int = 0
     """Micro-dollars spent on this decision."""
+    paused: bool = False
+    """The run is paused, so no decision was made."""

@@ -2,11 +2,13 @@
 
 from typing import Literal
 
-from contracts.approvals import Gate
-from contracts.message import Message
-from contracts.runs import RunRef
+from pydantic import Field
 
-Status = Literal["done", "needs_approval", "wait", "denied", "refused", "failed", "unknown", "skipped"]
+from contracts.approvals import Claim, Gate
+from contracts.message import Message, Strict
+from contracts.runs import TENANT, RunRef
+
+Status = Literal["done", "needs_approval", "wait", "paused", "denied", "refused", "failed", "unknown", "skipped"]
 ENDED: frozenset[str] = frozenset({"done", "denied", "refused", "failed", "unknown", "skipped"})
 
 
@@ -25,6 +27,8 @@ class ActResult(Message):
     gate: Gate | None = None
     at: int | None = None
     """With `wait`: epoch milliseconds before which the step may not start."""
+    step: str = ""
+    """Which step: what a history says must be readable without the ledger."""
 
 
 class GiveUpRequest(Message):
@@ -36,14 +40,38 @@ class GiveUpRequest(Message):
 
 
 class UndoRequest(Message):
-    """Undo every done effect of the run, newest first."""
+    """Undo what the run did, newest first. ``order`` names who said so, for a run that has ended; its row has the rest."""
 
     run: RunRef
-    reason: str
+    reason: str = ""
+    order: str = ""
+    leave: bool = False
+    """True ends the waiting for people: what they have not settled stays as it is."""
 
 
 class UndoResult(Message):
-    """What an undo left: keys undone, and keys that a person must look at, each with the reason."""
+    """What an undo left: keys undone, and keys that are not, each with the reason; the first of each kind."""
 
     undone: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    """What a person was asked about; the undo goes on when they have said."""
+    asks: int = 0
+    """How many of those left a person could settle, where this undo asks nobody."""
+
+
+class UndoCarried(Message):
+    """What a continued undo takes along."""
+
+    gates: tuple[Gate, ...]
+    claims: tuple[Claim, ...]
+    claimed: int
+
+
+class UndoStart(Strict):
+    """Starts the undo of a run that has ended. ``order`` must be on record: `starter.py undo` puts it there."""
+
+    tenant: str = Field(pattern=TENANT)
+    lineage: str = Field(min_length=1, max_length=200)
+    order: str = Field(min_length=1, max_length=200)
+    carried: UndoCarried | None = None

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from contracts.approvals import Claim, Gate
 from contracts.message import Message, Strict
+from contracts.operations import Paused
 from contracts.plans import StepRef
 
 Ending = Literal["completed", "failed", "cancelled"]
@@ -67,6 +68,21 @@ class Carried(Message):
     """Claims handed over so far."""
     counts: dict[str, int] = {}
     """How the steps of earlier windows ended."""
+    paused: Paused | None = None
+    retries: dict[str, int] = {}
+    """How often each step had been opened again, as far as it was heard."""
+    look: bool = False
+    """Whether the run's row has to be read anew."""
+
+
+class Fork(Strict):
+    """Where a fork leaves its original: before a step, or before a decision (`d2`) that is then made anew."""
+
+    lineage: str = Field(min_length=1, max_length=200)
+    step: str = Field(min_length=1, max_length=80)
+    bundle: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """The bundle it runs under; None keeps the original's."""
+    reason: str = Field("", max_length=2000)
 
 
 class StartRequest(Strict):
@@ -78,6 +94,7 @@ class StartRequest(Strict):
     starter: str = Field("", max_length=200)
     """Who asked, as the client says; the ledger keeps it."""
     carried: Carried | None = None
+    fork: Fork | None = None
 
 
 class OpenRunRequest(Message):
@@ -90,6 +107,13 @@ class OpenRunRequest(Message):
     automation: str
     input: dict[str, Any]
     starter: str
+    fork: Fork | None = None
+
+
+class InheritRequest(Message):
+    """Read back where a fork begins. It is asked for once its row is there."""
+
+    run: Run
 
 
 class CloseRunRequest(Message):
@@ -105,6 +129,7 @@ class Progress(Message):
 
     window: int
     statuses: dict[str, str]
+    paused: Paused | None = None
 
 
 class RunResult(Message):

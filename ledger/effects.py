@@ -1,36 +1,38 @@
 """Effects: one row for each execution of a writing tool. Claimed before the call, recorded after it."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from database import Tx
 from ledger.runs import scope
 
 READ = "SELECT * FROM effect WHERE tenant = $1 AND key = $2"
-# A claim is taken anew only after the deadline of the one before it: the executor starts nothing later than that.
+# A claim is taken anew only after the deadline of the one before it: the executor starts nothing later than that. The deadline is
+# reckoned by the database's clock alone, and an attempt reckons its own time from before it claimed: no two clocks are compared.
 CLAIM = """
-INSERT INTO effect (tenant, key, lineage, step, n, tool, tool_version, guarantee, digest, arguments, state, deadline, undoes)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'claimed', $11, $12)
+INSERT INTO effect (tenant, key, lineage, step, n, tool, tool_version, guarantee, digest, arguments, state, deadline, undoes, undo_with)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'claimed', clock_timestamp() + make_interval(secs => $11), $12, $13)
 ON CONFLICT (tenant, key) DO UPDATE
    SET deadline = excluded.deadline, attempts = effect.attempts + 1, state = 'claimed', tool_version = excluded.tool_version,
        ended_at = NULL
- WHERE effect.digest = excluded.digest AND effect.state IN ('claimed', 'unknown') AND effect.deadline <= now()
+ WHERE effect.digest = excluded.digest AND effect.state IN ('claimed', 'unknown') AND effect.deadline <= clock_timestamp()
 RETURNING attempts
 """
-# Only the attempt that holds the claim may record: a later claim has another deadline.
+# Only the attempt that holds the claim may record: a later one has another number.
 RECORD = """
 UPDATE effect SET state = $4, output = $5, detail = $6, ended_at = now()
- WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'
+ WHERE tenant = $1 AND key = $2 AND attempts = $3 AND state = 'claimed'
 """
 RELEASE = """
-UPDATE effect SET deadline = now(), ended_at = now(), detail = $4 WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'
+UPDATE effect SET state = $5, deadline = now(), ended_at = now(), detail = $4
+ WHERE tenant = $1 AND key = $2 AND attempts = $3 AND state = 'claimed'
 """
 # The end of a step's effect, the step's own and the record, in one round trip and only for who holds the claim.
 FINISH = """
 WITH held AS (
     UPDATE effect SET state = $4, output = $5, detail = $6, ended_at = now()
-     WHERE tenant = $1 AND key = $2 AND deadline = $3 AND state = 'claimed'
+     WHERE tenant = $1 AND key = $2 AND attempts = $3 AND state = 'claimed'
     RETURNING lineage, step
 ), ended AS (
     UPDATE plan_step SET status = $4, output = $5, detail = $6, ended_at = now() FROM held
@@ -45,9 +47,18 @@ SELECT count(*) FROM held
 RESOLVE = """
 UPDATE effect SET state = $3, output = $4, detail = $5, ended_at = now() WHERE tenant = $1 AND key = $2 AND state IN ('claimed', 'unknown')
 """
+WAIT = "SELECT extract(epoch FROM deadline - clock_timestamp())::float8 FROM effect WHERE tenant = $1 AND key = $2"
 COMPENSATED = "UPDATE effect SET state = 'compensated', ended_at = now() WHERE tenant = $1 AND key = $2 AND state = 'done'"
 OF_RUN = "SELECT * FROM effect WHERE tenant = $1 AND lineage = $2 ORDER BY claimed_at, key"
-DONE = "SELECT * FROM effect WHERE tenant = $1 AND lineage = $2 AND state = 'done' AND undoes IS NULL ORDER BY ended_at DESC, key"
+# What undo looks at: what was done, and what may have been. `since` bounds it to what was claimed with that step or after it.
+UNDOABLE = """
+SELECT * FROM effect
+ WHERE tenant = $1 AND lineage = $2 AND undoes IS NULL AND state IN ('done', 'claimed', 'unknown')
+   AND ($3::text IS NULL
+        OR claimed_at >= (SELECT min(claimed_at) FROM effect WHERE tenant = $1 AND lineage = $2 AND step = $3 AND undoes IS NULL))
+ ORDER BY coalesce(ended_at, claimed_at) DESC, key
+"""
+UNDOES = "SELECT * FROM effect WHERE tenant = $1 AND undoes = $2 ORDER BY claimed_at, key"
 SAME = "SELECT key FROM effect WHERE tenant = $1 AND lineage = $2 AND tool = $3 AND digest = $4 AND state = 'done' AND key <> $5 LIMIT 1"
 COUNTS = "SELECT state, count(*) AS count FROM effect WHERE tenant = $1 GROUP BY state"
 SPEND = """
@@ -75,6 +86,7 @@ class Effect:
     output: dict[str, Any] | None
     detail: str
     undoes: str | None
+    undo_with: str | None
     claimed_at: datetime
     ended_at: datetime | None
 
@@ -91,7 +103,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What an attempt is about to do. ``digest`` is of the arguments as they will run."""
+    """What an attempt is about to do. ``digest`` is of the arguments as they will run.
+
+    until: when its call must have ended, UTC, by this worker's clock; nobody else may begin before. attempt: 0 until it is claimed.
+    """
 
     key: str
     lineage: str
@@ -102,8 +117,11 @@ class Claim:
     guarantee: str
     digest: str
     arguments: dict[str, Any]
-    deadline: datetime
+    until: datetime
     undoes: str | None = None
+    undo_with: str | None = None
+    """The tool that would take it back: named before the call, so that a crash in its middle leaves the way back."""
+    attempt: int = 0
 
 
 def key(lineage: str, step: str, n: int) -> str:
@@ -117,30 +135,38 @@ async def read(tx: Tx, key: str) -> Effect | None:
     return Effect.from_row(row) if row else None
 
 
-async def claim(tx: Tx, claim: Claim) -> int | None:
-    """Claim an effect and return which attempt this is (1 for the first).
+async def claim(tx: Tx, claim: Claim) -> Claim | None:
+    """Claim an effect and return the claim as it is held, with the number of this attempt (1 for the first).
 
     None: the row is done, holds other arguments, or another attempt may still be at work until its deadline.
     """
-    return await tx.value(
+    seconds = max(0.0, (claim.until - datetime.now(UTC)).total_seconds())
+    attempt = await tx.value(
         CLAIM, tx.tenant, claim.key, claim.lineage, claim.step, claim.n, claim.tool, claim.tool_version,
-        claim.guarantee, claim.digest, claim.arguments, claim.deadline, claim.undoes,
+        claim.guarantee, claim.digest, claim.arguments, seconds, claim.undoes,
+        claim.undo_with,
     )  # fmt: skip
+    return replace(claim, attempt=attempt) if attempt else None
 
 
 async def record(tx: Tx, claim: Claim, state: str, *, output: dict[str, Any] | None = None, detail: str = "") -> bool:
     """Record how the call ended; False where a later attempt holds the claim, which changes nothing."""
-    return await tx.execute(RECORD, tx.tenant, claim.key, claim.deadline, state, output, detail[:500]) > 0
+    return await tx.execute(RECORD, tx.tenant, claim.key, claim.attempt, state, output, detail[:500]) > 0
 
 
 async def finish(tx: Tx, claim: Claim, state: str, body: dict[str, Any], *, output: dict[str, Any] | None = None, detail: str = "") -> bool:
     """Record how a step's call ended (`done` or `failed`) on the effect, the step and the ledger; False as for `record`."""
-    return await tx.value(FINISH, tx.tenant, claim.key, claim.deadline, state, output, detail[:500], body) > 0
+    return await tx.value(FINISH, tx.tenant, claim.key, claim.attempt, state, output, detail[:500], body) > 0
 
 
-async def release(tx: Tx, claim: Claim, detail: str) -> None:
-    """Let the next attempt start at once: this one surely did nothing."""
-    await tx.execute(RELEASE, tx.tenant, claim.key, claim.deadline, detail[:500])
+async def release(tx: Tx, claim: Claim, detail: str, *, doubt: bool = False) -> None:
+    """Let the next attempt start at once: this one surely did nothing. doubt: an attempt before it may have acted."""
+    await tx.execute(RELEASE, tx.tenant, claim.key, claim.attempt, detail[:500], "unknown" if doubt else "claimed")
+
+
+async def wait(tx: Tx, key: str) -> float:
+    """Return the seconds for which an attempt may still be at work; 0 or less where its time is over."""
+    return await tx.value(WAIT, tx.tenant, key) or 0.0
 
 
 async def resolve(tx: Tx, key: str, state: str, *, output: dict[str, Any] | None = None, detail: str = "") -> None:
@@ -158,9 +184,17 @@ async def of_run(tx: Tx, lineage: str) -> list[Effect]:
     return [Effect.from_row(row) for row in await tx.fetch(OF_RUN, tx.tenant, lineage)]
 
 
-async def done(tx: Tx, lineage: str) -> list[Effect]:
-    """Return the effects that undo would undo, newest first."""
-    return [Effect.from_row(row) for row in await tx.fetch(DONE, tx.tenant, lineage)]
+async def undoable(tx: Tx, lineage: str, since: str | None = None) -> list[Effect]:
+    """Return the effects that undo would look at, newest first: done ones, and those whose end nobody saw.
+
+    since: a step; what was claimed before it is left out.
+    """
+    return [Effect.from_row(row) for row in await tx.fetch(UNDOABLE, tx.tenant, lineage, since)]
+
+
+async def undoes(tx: Tx, key: str) -> list[Effect]:
+    """Return the compensations of an effect, oldest first."""
+    return [Effect.from_row(row) for row in await tx.fetch(UNDOES, tx.tenant, key)]
 
 
 async def same(tx: Tx, lineage: str, tool: str, digest: str, but: str) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from database import Tx
 
-COLUMNS = "step, decision, tool, arguments, needs, why, approval, status, n, detail, output, ended_at"
+COLUMNS = "step, decision, tool, arguments, needs, why, approval, status, n, detail, output, ended_at, inherited, retries"
 OF_RUN = f"SELECT {COLUMNS} FROM plan_step WHERE tenant = $1 AND lineage = $2 ORDER BY position, step"  # noqa: S608
 READ = f"SELECT {COLUMNS} FROM plan_step WHERE tenant = $1 AND lineage = $2 AND step = $3"  # noqa: S608
 END = """
@@ -39,6 +39,10 @@ class StepRow:
     detail: str
     output: dict[str, Any] | None
     ended_at: datetime | None
+    inherited: str | None = None
+    """In a fork: the key under which the original did it."""
+    retries: int = 0
+    """How often it was opened again after it had ended."""
 
     @classmethod
     def from_row(cls, row: Any) -> Self:

@@ -16,6 +16,11 @@ SELECT $1, $2, $3 + position, role, origin, body
   FROM unnest($4::text[], $5::text[], $6::text[]) WITH ORDINALITY AS given (role, origin, body, position)
 ON CONFLICT (tenant, session, seq) DO NOTHING
 """
+COPY = """
+INSERT INTO turn (tenant, session, seq, role, origin, body, at)
+SELECT tenant, $3, seq, role, origin, body, at FROM turn WHERE tenant = $1 AND session = $2 AND seq <= $4
+ON CONFLICT (tenant, session, seq) DO NOTHING
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,11 @@ async def latest(tx: Tx, session: str, upto: int, *, limit: int) -> list[Turn]:
         return []
     rows = await tx.fetch(LATEST, tx.tenant, session, upto, limit)
     return [Turn(row["role"], row["origin"], row["body"]) for row in reversed(rows)]
+
+
+async def copy(tx: Tx, session: str, into: str, upto: int) -> None:
+    """Begin another session with the turns of this one up to and with ``upto``; a repeated copy changes nothing."""
+    await tx.execute(COPY, tx.tenant, session, into, upto)
 
 
 async def append(tx: Tx, session: str, after: int, turns: Sequence[Turn]) -> int:

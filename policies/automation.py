@@ -146,6 +146,25 @@ class Budget(Strict):
     run_micros: int = Field(ge=0)
 
 
+class Breakers(Strict):
+    """When a tool or a model is left alone for a while; see docs/failures.md."""
+
+    failures: int = Field(default=5, ge=1, le=1000)
+    """So many failures with no success between them open it,"""
+    within: timedelta = Field(default=timedelta(minutes=1), gt=timedelta(0), le=timedelta(days=1))
+    """where they fall into this time."""
+    open: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(0), le=timedelta(days=1))
+    """How long nothing is called; twice as long each time that the probe after it fails too,"""
+    longest: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0), le=timedelta(days=1))
+    """and this long at most."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.longest < self.open:
+            raise ValueError("`longest` is not shorter than `open`")
+        return self
+
+
 class Automation(Strict):
     """All of `automation.yaml`, with the rules of `rules.yaml`."""
 
@@ -161,6 +180,7 @@ class Automation(Strict):
     approvals: Approvals = Approvals()
     budget: Budget
     limits: Bounds = Bounds()
+    breakers: Breakers = Breakers()
     on_failure: Literal["undo", "keep"] = "undo"
     settings: dict[str, Any] = {}
     """Values for the automation's own templates and tools."""

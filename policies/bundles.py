@@ -33,10 +33,12 @@ ON CONFLICT (tenant, automation, name) DO UPDATE SET bundle = excluded.bundle, v
  WHERE alias.version = $4
 RETURNING version
 """
+NAMED = "SELECT hash FROM bundle WHERE tenant = $1 AND automation = $2 AND starts_with(hash, $3) ORDER BY created_at DESC LIMIT 2"
 AUTOMATIONS = "SELECT automation FROM alias WHERE tenant = $1 AND name = 'live' ORDER BY automation"
 RECORD = """
 INSERT INTO record (tenant, id, kind, body) VALUES ($1, $2, 'configuration', $3) ON CONFLICT (tenant, id) DO NOTHING
 """
+SEEN = 8  # characters of a hash that name a bundle
 HELD = 64  # parsed bundles a process keeps
 
 
@@ -195,6 +197,17 @@ async def live(tx: Tx, automation: str) -> str | None:
     """Return the hash of the bundle that new runs of an automation get, or None."""
     row = await tx.row(LIVE, tx.tenant, automation)
     return row["bundle"] if row else None
+
+
+async def named(tx: Tx, automation: str, hash: str) -> str:
+    """Return the whole hash of one of an automation's bundles, given all of it or how it begins. Raises: BadInput."""
+    found = [row["hash"] for row in await tx.fetch(NAMED, tx.tenant, automation, hash)] if len(hash) >= SEEN else []
+    if len(found) != 1:
+        why = f"{len(found)} bundles that begin" if found else "no bundle whose hash is, or begins"
+        raise BadInput(
+            f"{automation} has {why} {hash[:64]!r}; at least {SEEN} characters are needed, and `starter.py list --json` has whole ones"
+        )
+    return found[0]
 
 
 async def applied(tx: Tx) -> list[str]:

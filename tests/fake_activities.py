@@ -15,6 +15,7 @@ from contracts import names
 from contracts.approvals import ClimbRequest, Gate, RequestState, RuleRequest, RuleResult, Rung
 from contracts.decisions import Decision, ProposeRequest
 from contracts.effects import ActRequest, ActResult, GiveUpRequest, UndoRequest, UndoResult
+from contracts.operations import LookRequest, Standing
 from contracts.plans import StepRef
 from contracts.runs import CloseRunRequest, Limits, OpenRunRequest, Run, RunRef, StartRequest
 from worker import RUNNER, WORKFLOWS
@@ -44,6 +45,8 @@ class World:
     ruled: set[str] = field(default_factory=set[str])
     """Requests that have ended."""
     happened: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    standing: Standing = field(default_factory=Standing)
+    """What people want of the run."""
     hold: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     """Activity -> what it waits for before it answers, whatever is cancelled meanwhile."""
 
@@ -99,10 +102,15 @@ class World:
         ended = request.rung.kind == "end" or request.request in self.ruled
         return RequestState(state="expired" if ended else "pending", ended=ended)
 
+    @activity.defn(name=names.LOOK)
+    async def look(self, request: LookRequest) -> Standing:
+        await self._note(names.LOOK, request.lineage)
+        return self.standing
+
     @asynccontextmanager
     async def started(self, client: Client, **options: Any) -> AsyncGenerator[WorkflowHandle[Any, Any]]:
         """Run a worker with these activities and start one run."""
         queue = f"fake-{secrets.token_hex(4)}"
-        activities = [self.open_run, self.close_run, self.propose, self.act, self.give_up, self.undo, self.rule, self.climb]
+        activities = [self.open_run, self.close_run, self.propose, self.act, self.give_up, self.undo, self.rule, self.climb, self.look]
         async with Worker(client, task_queue=queue, workflows=WORKFLOWS, activities=activities, workflow_runner=RUNNER, **options):
             yield await client.start_workflow(names.ORCHESTRATOR, StartRequest(automation="fake"), id=f"run-{queue}", task_queue=queue)

@@ -12,6 +12,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
 import worker
+from activities.sweeper import sender
 from channels import explain
 from channels.cli import automations
 from channels.explain import Explained
@@ -19,7 +20,7 @@ from contracts import names
 from contracts.runs import StartRequest
 from database import Database
 from devstack.scripted_model import ScriptedModel, serving
-from ledger import effects, runs
+from ledger import effects, outbox, runs
 from ledger.effects import Effect
 from policies import bundles
 from settings import Settings
@@ -139,13 +140,20 @@ class House:
             rows = await tx.fetch("SELECT body FROM document WHERE tenant = $1 AND kind = 'note'", self.tenant)
         return sorted(row["body"]["note"] for row in rows)
 
+    async def deliver(self) -> None:
+        """Send what waits in the outbox: a house has no sweeper."""
+        await outbox.deliver(self.database, self.tenant, sender(self.client))
+
     @asynccontextmanager
     async def worker(self, **changes: Any) -> AsyncGenerator[Worker]:
         """Run one (more) worker in this process, with settings changed."""
         settings = self.settings.model_copy(update=changes)
         shared = worker.services(settings, self.database)
-        async with worker.model_of(settings) as model, worker.make(settings, self.client, shared, model, worker.SANDBOX) as made:
-            yield made
+        try:
+            async with worker.model_of(settings) as model, worker.make(settings, self.client, shared, model, worker.SANDBOX) as made:
+                yield made
+        finally:
+            await shared.registry.close()
 
 
 @asynccontextmanager

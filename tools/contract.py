@@ -137,6 +137,7 @@ class Tool:
                 f"`secrets` are names of A-Z, 0-9 and `_`, never values: {len(wrong)} of them is none",
             ),
             (not re.fullmatch(ZONE, self.zone), "`zone` is a name of a-z, 0-9 and `-`"),
+            (self.due is not None and self.zone != WORKER, "a tool with `due` runs in the zone `worker`, which asks it for its slot"),
             (self.quick and self.zone != WORKER, "a `quick` tool runs in the zone `worker`: a call over the network is not quick"),
         )
         return [message for wrong, message in rules if wrong]

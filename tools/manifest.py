@@ -62,8 +62,7 @@ def load(folder: Path) -> Listed:
 
     for index, name in enumerate(manifest.use):
         add(("use", index), lambda name=name: {name: python.offered(name)})
-    kinds: dict[str, dict[str, Source]] = {"http": {**manifest.http}, "grpc": {**manifest.grpc}, "mcp": {**manifest.mcp}}
-    for kind, named in kinds.items():
+    for kind, named in _kinds(manifest).items():
         for name, source in named.items():
             if name in sources:
                 raise BadConfiguration(f"{file.path}:{file.line((kind, name))}: two sources are called {name!r}")
@@ -72,3 +71,18 @@ def load(folder: Path) -> Listed:
             sources[name] = (source, place, executor)
             add((kind, name), lambda source=source, place=place, executor=executor: source.tools(place, executor))
     return Listed(tools, sources)
+
+
+def sources(folder: Path, accepted: Lock) -> dict[str, tuple[str, Source, Place]]:
+    """Return the sources of an automation by name, each with its kind, whether its tools are accepted or not.
+
+    Raises: BadConfiguration.
+    """
+    if not (folder / NAME).exists():
+        return {}
+    kinds = _kinds(YamlFile(folder / NAME).read(Manifest))
+    return {name: (kind, source, Place(name, folder, accepted)) for kind, named in kinds.items() for name, source in named.items()}
+
+
+def _kinds(manifest: Manifest) -> dict[str, dict[str, Source]]:
+    return {"http": {**manifest.http}, "grpc": {**manifest.grpc}, "mcp": {**manifest.mcp}}

@@ -10,6 +10,7 @@ from tools.contract import Tool, fields
 from tools.executors import python
 from tools.executors.executor import Executor
 from tools.manifest import Listed
+from tools.zones import Zones
 
 CODE, LIST, LOCK = "tools.py", manifest.NAME, manifest.LOCK
 
@@ -47,8 +48,9 @@ def compensations(tools: Mapping[str, Tool]) -> list[str]:
 class Registry:
     """The tools of each automation, loaded once for each version of its files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, zones: Zones | None = None) -> None:
         self._folder = folder
+        self._zones = zones or Zones()
         self._loaded: dict[str, tuple[list[float], Listed]] = {}
         self._executors: list[Executor] = []
 
@@ -58,10 +60,12 @@ class Registry:
         changed = [path.stat().st_mtime if path.exists() else 0.0 for path in paths]
         held = self._loaded.get(automation)
         if held is None or held[0] != changed:
-            held = (changed, load(self._folder / automation))
+            found = load(self._folder / automation)
+            tools, elsewhere = self._zones.placed(automation, found.tools)
+            held = (changed, Listed(tools, found.sources))
             self._loaded[automation] = held
             # Those of an earlier version may be in the middle of a call: all are closed at the end.
-            self._executors += [executor for _, _, executor in held[1].sources.values()]
+            self._executors += [*(executor for _, _, executor in held[1].sources.values()), *elsewhere]
         return held[1].tools
 
     def tool(self, automation: str, name: str) -> Tool:

@@ -54,6 +54,20 @@ def shape(name: str, schema: Mapping[str, Any]) -> type[BaseModel]:
     return Made
 
 
+def without(name: str, schema: Mapping[str, Any], argument: str | None) -> dict[str, Any]:
+    """Return a schema without one of its arguments, the one that takes the key.
+
+    name: of the tool. Raises: BadInput where it has no such argument.
+    """
+    if argument is None:
+        return dict(schema)
+    properties = dict(schema.get("properties", {}))
+    if argument not in properties:
+        raise BadInput(f"{name}: `key_argument` names {argument!r}, and its arguments are {', '.join(sorted(properties)) or 'none'}")
+    del properties[argument]
+    return {**schema, "properties": properties, "required": [one for one in schema.get("required", []) if one != argument]}
+
+
 def _said(error: ValidationError) -> str:
     where = ".".join(map(str, error.absolute_path))
     # The library's message begins with the value, which may be long.

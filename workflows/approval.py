@@ -1,7 +1,7 @@
 """The gate: what waits for a person or a time, and what people say meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -13,8 +13,10 @@ from contracts import names
 from contracts.approvals import Claim, ClimbRequest, Gate, Pending, RuleRequest, Ruling, Wake
 from contracts.effects import ActResult
 from contracts.message import complaint
+from contracts.operations import StepWord, Word
 from contracts.runs import Carried, RunRef
 from workflows import steps
+from workflows.control import Control
 
 PENDING_SHOWN = 100
 CLAIM_BYTES = 64_000
@@ -34,6 +36,7 @@ class Gates:
         self.claims = list(carried.claims) if carried else []
         self.claimed = carried.claimed if carried else 0
         self.leaving = False
+        self.control = Control(carried, lambda: self.leaving)
         self._ended: set[str] = set()
         self._wakes = 0
         self._seen: dict[str, int] = {}
@@ -112,21 +115,26 @@ class Gates:
         # Whose request ended while this execution was leaving need not wait there for what was heard here.
         gates = tuple(gate for gate in self.gates.values() if gate.request not in self._ended)
         slots = {step: at for step, at in self.slots.items() if self._wakes == self._seen.get(step, 0)}
-        return {"gates": gates, "slots": slots, "claims": tuple(self.claims), "claimed": self.claimed}
+        claims = {"claims": tuple(self.claims), "claimed": self.claimed}
+        return {"gates": gates, "slots": slots, **claims, **self.control.carried()}
 
     async def _hand_over_one(self, run: RunRef) -> None:
         # Taken off after the call: should the run leave in between, the claim goes along; the row takes it once.
         request = RuleRequest(tenant=run.tenant, lineage=run.lineage, nth=self.claimed, claim=self.claims[0])
         result = await steps.rule(request)
-        self.claims.pop(0)
+        claim = self.claims.pop(0)
         self.claimed += 1
         if result.ended:
             self._ended.add(result.request)
+        if claim.word and result.accepted:
+            self.control.wake()
 
     def _on_signal(self, name: str, inputs: Sequence[RawValue]) -> None:
         heard = _heard(name, inputs)
         if isinstance(heard, Claim):
             self.claims.append(heard)
+        elif heard.run:
+            self.control.wake()
         elif heard.request:
             self._ended.add(heard.request)
         else:
@@ -134,7 +142,8 @@ class Gates:
 
     def _pending(self) -> list[Pending]:
         waiting = sorted(self.gates.values(), key=lambda gate: gate.request)[:PENDING_SHOWN]
-        return [Pending(request=gate.request, step=gate.step, tool=gate.tool, deadline=_end(gate)) for gate in waiting]
+        held = self.control.paused
+        return [Pending(request=gate.request, step=gate.step, tool=gate.tool, deadline=_end(gate), paused=held) for gate in waiting]
 
 
 def _end(gate: Gate) -> int:
@@ -143,7 +152,7 @@ def _end(gate: Gate) -> int:
 
 def _heard(name: str, inputs: Sequence[RawValue]) -> Claim | Wake:
     """Decode a signal. It must not raise: what leaves a handler would fail the workflow or stop it."""
-    model = {names.DECIDE: Ruling, names.WAKE: Wake}.get(name)
+    model = _MODELS.get(name)
     if model is None:
         return Claim(signal=name[:80], why=f"there is no signal {name[:80]!r}; `{names.DECIDE}` is the one for people")
     if len(inputs) != 1:
@@ -155,10 +164,22 @@ def _heard(name: str, inputs: Sequence[RawValue]) -> Claim | Wake:
         heard = model.model_validate(value)
     except Exception as error:
         return Claim(signal=name, why=f"{complaint(error)[:400]}; right is {_FORMS[name]}")
-    return Claim(signal=name, ruling=heard) if isinstance(heard, Ruling) else heard
+    if isinstance(heard, Wake):
+        return heard
+    return Claim(signal=name, ruling=heard) if isinstance(heard, Ruling) else Claim(signal=name, word=heard)
 
 
+_MODELS: Mapping[str, type[Ruling | Wake | Word]] = {
+    names.DECIDE: Ruling,
+    names.WAKE: Wake,
+    names.PAUSE: Word,
+    names.RESUME: Word,
+    names.RETRY: StepWord,
+}
 _FORMS = {
     names.DECIDE: '{"request": "…", "verdict": "approve", "by": "…", "reason": "…"}, with `arguments` where the verdict is "edit"',
-    names.WAKE: '{"request": "…"}, or {} for every timer',
+    names.WAKE: '{"request": "…"}, {} for every timer, or {"run": true}',
+    names.PAUSE: '{"by": "…", "reason": "…"}',
+    names.RESUME: '{"by": "…", "reason": "…"}',
+    names.RETRY: '{"step": "…", "by": "…", "reason": "…"}',
 }

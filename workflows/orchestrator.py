@@ -17,18 +17,22 @@ from workflows.plan import AGAIN, BAD, PlanRun
 class Orchestrator:
     """Started by anyone with a StartRequest; ends when its planner says done, or knows nothing better for what failed.
 
-    Signals: `decide` with a Ruling, `wake`. Queries: `pending`, `progress`.
+    Signals: `decide` with a Ruling, `pause`, `resume` and `retry` with who says so, `wake`. Queries: `pending`, `progress`.
     """
 
     @workflow.init  # Handlers may run before `run` does.
     def __init__(self, start: StartRequest = NO_START) -> None:
         self.life = Lifecycle(start or NO_START)
-        carried = self.life.carried
-        self.window = carried.window if carried else 0
-        self.seq = carried.seq if carried else 0
-        self.replans = carried.replans if carried else 0
-        self.done = carried.done if carried else False
-        self.plan = PlanRun(carried.plan, carried.statuses, self.life.act) if carried else PlanRun((), {}, self.life.act)
+        self.window, self.seq, self.replans, self.done = 0, 0, 0, False
+        self.plan = PlanRun((), {}, self.life.act)
+        self.life.control.reopen = lambda step: self.plan.reopen(step)
+        if carried := self.life.carried:
+            self.take_up(carried)
+
+    def take_up(self, carried: Carried) -> None:
+        """Begin where an earlier execution, or the original of a fork, was."""
+        self.window, self.seq, self.replans, self.done = carried.window, carried.seq, carried.replans, carried.done
+        self.plan = PlanRun(carried.plan, carried.statuses, self.life.act)
 
     @workflow.run
     async def run(self, start: StartRequest = NO_START) -> RunResult:
@@ -49,9 +53,13 @@ class Orchestrator:
     async def decide_and_act(self) -> tuple[str, bool]:
         """Go from window to window; return how it ended, and whether badly."""
         limits = self.life.run.limits
+        if inherited := await self.life.inherit():
+            self.take_up(inherited)
         while True:
             self.life.go_on()
             await self.plan.run(self.life.leaving)
+            if await self.life.held() and not self.life.leaving():
+                continue  # Steps may have been opened again meanwhile.
             if self.life.leaving():
                 await self.life.continue_as_new(self.carried())
             self.life.counts.update(self.plan.statuses.values())
@@ -68,10 +76,8 @@ class Orchestrator:
     async def propose(self, failed: tuple[str, ...]) -> Decision:
         """Make the next decision."""
         self.window += 1
-        run = self.life.run
-        last = self.window == run.limits.windows
-        request = ProposeRequest(run=run.ref, step=f"d{self.window}", seq=self.seq, failed=failed, last=last)
-        return await steps.propose(request, run.limits)
+        last = self.window == self.life.run.limits.windows
+        return await self.life.decide(ProposeRequest(run=self.life.run.ref, step=f"d{self.window}", seq=self.seq, failed=failed, last=last))
 
     def summary(self, bad: tuple[str, ...]) -> str:
         """Say how the steps ended."""
@@ -80,16 +86,10 @@ class Orchestrator:
 
     def carried(self) -> Carried:
         """Return what the next execution needs of this one."""
-        return Carried(
-            run=self.life.run,
-            window=self.window,
-            seq=self.seq,
-            replans=self.replans,
-            done=self.done,
-            plan=self.plan.steps,
-            statuses=self.plan.statuses,
-        )
+        run, plan = self.life.run, self.plan
+        at = Carried(run=run, window=self.window, seq=self.seq, replans=self.replans, done=self.done)
+        return at.model_copy(update={"plan": plan.steps, "statuses": plan.statuses})
 
     @workflow.query(name=names.PROGRESS)
     def progress(self) -> Progress:
-        return Progress(window=self.window, statuses=self.plan.statuses)
+        return Progress(window=self.window, statuses=self.plan.statuses, paused=self.life.control.paused)

@@ -26,6 +26,8 @@ class PlanRun:
         self._ids = frozenset(step.id for step in self.steps)
         self._execute = execute
         self._running: dict[str, asyncio.Task[str | None]] = {}
+        self._reopened: set[str] = set()
+        self._changed = False
 
     async def run(self, leaving: Callable[[], bool]) -> None:
         """Return when every step has ended or, once ``leaving``, when those have that could not be left as they are."""
@@ -34,7 +36,8 @@ class PlanRun:
                 self._start()
             if not self._running:
                 return
-            await workflow.wait_condition(lambda: any(task.done() for task in self._running.values()) or leaving())
+            self._changed = False
+            await workflow.wait_condition(lambda: self._changed or any(task.done() for task in self._running.values()) or leaving())
             if leaving():
                 # Those that wait notice by themselves and return None; running activities come to their end.
                 await asyncio.gather(*self._running.values())
@@ -49,6 +52,21 @@ class PlanRun:
     def ended(self, statuses: frozenset[str]) -> tuple[str, ...]:
         """Return the steps that ended with one of these statuses, in the plan's order."""
         return tuple(step.id for step in self.steps if self.statuses.get(step.id) in statuses)
+
+    def reopen(self, id: str) -> None:
+        """Let a step that ended badly be run again, and with it what was skipped because of it."""
+        if id in self._running:
+            # Its end is under way to us, or was when it was opened again.
+            self._reopened.add(id)
+        if id not in self._ids or self.statuses.get(id) == "done":
+            return
+        opened = {id}
+        while more := {step.id for step in self.steps if step.id not in opened and opened.intersection(step.needs)}:
+            opened |= more
+        self.statuses = {
+            step: status for step, status in self.statuses.items() if step != id and not (step in opened and status == "skipped")
+        }
+        self._changed = True
 
     def _start(self) -> None:
         """Skip the steps whose needs never will be done, and start those whose needs are."""
@@ -70,5 +88,7 @@ class PlanRun:
     def _collect(self) -> None:
         for id in [id for id, task in self._running.items() if task.done()]:
             # A step that raised takes the run with it: `execute` turns every end it knows into a status.
-            if status := self._running.pop(id).result():
+            status = self._running.pop(id).result()
+            if status and (status == "done" or id not in self._reopened):
                 self.statuses[id] = status
+            self._reopened.discard(id)

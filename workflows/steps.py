@@ -3,14 +3,16 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 from contracts import names
 from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleResult
 from contracts.decisions import Decision, ProposeRequest
-from contracts.effects import ActRequest, ActResult, GiveUpRequest, UndoRequest, UndoResult
-from contracts.runs import CloseRunRequest, Limits, OpenRunRequest, Run
+from contracts.effects import ActRequest, ActResult, GiveUpRequest, UndoRequest, UndoResult, UndoStart
+from contracts.operations import LookRequest, Standing
+from contracts.runs import Carried, CloseRunRequest, InheritRequest, Limits, OpenRunRequest, Run
+from contracts.upkeep import ReconcileRequest, ReconcileResult
 
 # The only owner of retries; an error that trying again cannot mend says so itself.
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
@@ -31,6 +33,23 @@ WAIT = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 async def open_run(request: OpenRunRequest) -> Run:
     """Insert the run's row once and read it back."""
     return await workflow.execute_local_activity(names.OPEN_RUN, request, result_type=Run, **LEDGER_LOCAL)
+
+
+async def inherit(request: InheritRequest) -> Carried:
+    """Read back where a fork begins."""
+    return await workflow.execute_activity(
+        names.INHERIT,
+        request,
+        result_type=Carried,
+        start_to_close_timeout=LEDGER_ATTEMPT,
+        schedule_to_close_timeout=LEDGER,
+        retry_policy=RETRY,
+    )
+
+
+async def look(request: LookRequest) -> Standing:
+    """Read what people want of the run."""
+    return await workflow.execute_local_activity(names.LOOK, request, result_type=Standing, **LEDGER_LOCAL)
 
 
 async def close_run(request: CloseRunRequest) -> None:
@@ -114,6 +133,29 @@ async def undo(request: UndoRequest, limits: Limits) -> UndoResult:
         schedule_to_close_timeout=LEDGER,
         heartbeat_timeout=timedelta(seconds=limits.heartbeat_seconds),
         retry_policy=RETRY,
+    )
+
+
+async def ask_about_rest(start: UndoStart) -> None:
+    """Start the undo that asks people about what a run left when it ended; it outlives the run."""
+    await workflow.start_child_workflow(
+        names.UNDO_RUN,
+        start,
+        id=f"undo-{start.lineage}",
+        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    )
+
+
+async def reconcile(request: ReconcileRequest) -> ReconcileResult:
+    """Compare the ledger of a tenant with Temporal."""
+    return await workflow.execute_activity(
+        names.RECONCILE,
+        request,
+        result_type=ReconcileResult,
+        start_to_close_timeout=timedelta(hours=1),
+        heartbeat_timeout=timedelta(seconds=60),
+        retry_policy=RetryPolicy(maximum_attempts=3),
     )
 
 

@@ -18,7 +18,7 @@ from contracts import names
 from contracts.errors import BadInput
 from contracts.runs import StartRequest
 from database import Database
-from ledger import runs
+from ledger import operations, runs
 from policies import bundles
 from policies.bundles import Bundle
 from settings import Settings
@@ -130,6 +130,8 @@ async def _doing(database: Database, tenant: str, workflow_id: str) -> str:
         found = await explain.explain(tx, run)
     ended = sum(step.ended_at is not None for step in found.steps)
     slots = [step.step for step in found.steps if step.status == "waiting"]
+    if held := operations.held(run):
+        return f"{held}; `{link.command('resume', workflow_id, tenant=tenant)}` lets it go on"
     parts = [f"{ended} of {len(found.steps)} steps have ended" if found.steps else "deciding"]
     parts += [f"{len(found.waiting)} wait for a person (`{link.command('approvals', tenant=tenant)}`)"] if found.waiting else []
     parts += [f"{', '.join(slots)} wait{'s' if len(slots) == 1 else ''} for a slot"] if slots else []
@@ -152,12 +154,20 @@ def list_runs(
         screen.print_json(found)
         return
     rows = [
-        (row.workflow_id, screen.colored(row.status), f"{row.started_at:%Y-%m-%d %H:%M:%S}", screen.line(_words(row), 200)) for row in found
+        (
+            row.workflow_id,
+            screen.colored("paused" if row.paused_at and row.status == "running" else row.status),
+            f"{row.started_at:%Y-%m-%d %H:%M:%S}",
+            screen.line(_words(row), 200),
+        )
+        for row in found
     ]
     screen.show(screen.table(("workflow id", "status", "started (UTC)", "automation"), rows, whole=3) if rows else "no runs yet")
 
 
 def _words(row: runs.RunRow) -> str:
+    if held := operations.held(row):
+        return f"{row.automation}: {held}"
     return f"{row.automation}: {row.summary}" if row.summary else row.automation
 
 

@@ -23,7 +23,7 @@ HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs"})
 COLORS = {
     **dict.fromkeys(("done", "completed", "running", "approved", "ok"), "green"),
     **dict.fromkeys(("failed", "denied", "unknown", "refused", "not answering", "no", "rejected"), "red"),
-    **dict.fromkeys(("needs_approval", "waiting", "pending"), "yellow"),
+    **dict.fromkeys(("needs_approval", "waiting", "pending", "paused"), "yellow"),
     "supplied": "cyan",
 }
 Cell = str | Text

@@ -15,6 +15,7 @@ from channels.explain import Explained, Moment
 from channels.under_way import UnderWay
 from contracts.errors import BadInput, StackError
 from ledger import runs
+from ledger.steps import StepRow
 from settings import Settings
 
 TEMPORAL_SECONDS = 5.0
@@ -87,7 +88,7 @@ def _notes(shown: Shown, name: str) -> list[str]:
 
 def _print(found: Explained, tenant: str) -> None:
     if found.steps:
-        rows = [(step.step, step.tool, screen.colored(step.status), screen.line(step.detail)) for step in found.steps]
+        rows = [(step.step, step.tool, screen.colored(step.status), screen.line(_detail(step))) for step in found.steps]
         screen.show(screen.table(("step", "tool", "status", "detail"), rows, whole=3))
     for request in found.waiting:
         screen.show(cards.brief(request, tenant))
@@ -95,6 +96,11 @@ def _print(found: Explained, tenant: str) -> None:
         screen.show("refused:")
     for refusal in found.refusals:
         screen.show(screen.styled(f"  {screen.line(standing.refused(refusal))}", "red"))
+
+
+def _detail(step: StepRow) -> str:
+    inherited = f"inherited: {step.inherited}" if step.inherited else ""
+    return " ".join(filter(None, (inherited, step.detail)))
 
 
 def why(run: Named, tenant: link.Tenant = None, as_json: link.Json = False) -> None:
@@ -130,6 +136,8 @@ def _data(found: Explained) -> dict[str, Any]:
     rows = {"steps": found.steps, "requests": found.requests, "timeline": found.timeline, "refusals": found.refusals}
     return {
         "run": dataclasses.asdict(found.run),
+        "forks": [fork.workflow_id for fork in found.forks],
+        "forked_from": found.original.workflow_id if found.original else None,
         **money,
         **{name: [dataclasses.asdict(row) for row in group] for name, group in rows.items()},
     }
@@ -137,6 +145,7 @@ def _data(found: Explained) -> dict[str, Any]:
 
 def _headline(found: Explained) -> Text:
     run = found.run
-    head = Text.assemble((screen.line(run.workflow_id), "bold"), " ", screen.colored(run.status))
+    state = "paused" if run.paused_at and run.status == "running" else run.status
+    head = Text.assemble((screen.line(run.workflow_id), "bold"), " ", screen.colored(state))
     head.append(screen.plain(f"  {run.automation} {run.bundle[:12]}  {standing.spent(found)}"))
     return head.append(f"\n{screen.line(run.summary)}") if run.summary else head

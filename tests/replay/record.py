@@ -23,7 +23,7 @@ from database import Database
 from devstack import temporal_program
 from devstack.progress import to_stderr
 from settings import ROOT, Settings
-from tests import servers
+from tests import operators, servers
 from tests.house import Handle, House, opened, plan, statuses, step
 from tests.probes import copied
 
@@ -136,6 +136,61 @@ async def quick(house: House) -> Handle:
     return await house.start(plan(step("a", note="one", fail="transient:1"), step("b", "probe.write", "a", note="two")))
 
 
+async def paused(house: House) -> Handle:
+    """A pause by raw signal while a person is asked, a ruling meanwhile, and the resume by a wake-up."""
+    handle = await house.start(plan(step("a", note="one", ask=True), step("b", "probe.write", "a", note="two")))
+    request = (await house.waiting(handle)).waiting[0].id
+    await handle.signal(names.PAUSE, {"by": "ann", "reason": "lunch"})
+    await house.until(handle, lambda found: found.run.paused_at is not None)
+    await house.decide(handle, request)
+    await house.until(handle, lambda found: not found.waiting)
+    await operators.resume(house, handle)
+    await house.until(handle, lambda found: statuses(found)["a"] == "done")
+    return handle
+
+
+async def paused_unheard(house: House) -> Handle:
+    """A pause whose wake-up is lost: the next decision finds out for itself."""
+    handle = await house.start(plan(step("a", "probe.slow", note="one", seconds=1), done=False), plan(step("b", note="two")))
+    await house.until(handle, lambda found: bool(found.steps))
+    await operators.pause(house, handle, wake=False)
+    await house.until(handle, lambda found: statuses(found)["a"] == "done")
+
+    async def knows() -> bool:
+        return bool((await handle.query(names.PROGRESS)).get("paused"))
+
+    await servers.until(knows)
+    await operators.resume(house, handle)
+    return handle
+
+
+async def retried(house: House) -> Handle:
+    """A step that failed is opened again while another is at work, and what was skipped because of it follows."""
+    failing = step("a", note="one", fail="failed:1")
+    handle = await house.start(plan(failing, step("b", "probe.write", "a"), step("slow", "probe.slow", note="slow", seconds=2)))
+    await house.until(handle, lambda found: statuses(found).get("a") == "failed")
+    await operators.retry(house, handle, "a")
+    return handle
+
+
+async def forked(house: House) -> Handle:
+    """A fork at a step, whose repetition passes a person."""
+    original = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", note="two")))
+    await house.ended(original)
+    handle = await operators.fork(house, original, "b")
+    await house.decide(handle, (await house.waiting(handle)).waiting[0].id)
+    return handle
+
+
+async def cancelled_and_left(house: House) -> Handle:
+    """A cancel that leaves what was done, of a paused run."""
+    handle = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", ask=True)))
+    await house.waiting(handle)
+    await operators.pause(house, handle)
+    await operators.cancel(house, handle, "keep")
+    return handle
+
+
 SCENES = {
     "approval-and-slot": Scene(approval_and_slot),
     "another-plan-and-undo": Scene(another_plan_and_undo),
@@ -146,6 +201,11 @@ SCENES = {
     "cancelled-at-work": Scene(cancelled_at_work),
     "bad-signals": Scene(bad_signals),
     "unknown-type": Scene(unknown_type),
+    "paused": Scene(paused),
+    "paused-unheard": Scene(paused_unheard),
+    "retried": Scene(retried),
+    "forked": Scene(forked),
+    "cancelled-and-left": Scene(cancelled_and_left),
     "quick": Scene(quick, {"tools": {'"probe.write", effect="write"': '"probe.write", quick=True, effect="write"'}}),
 }
 

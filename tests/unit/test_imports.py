@@ -10,6 +10,7 @@ from settings import ROOT
 OURS = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
 ALLOWED: dict[str, set[str]] = {
     "settings": set(),
+    "logs": set(),
     "database": {"contracts", "settings"},
     "yaml_files": {"contracts"},
     "worker": OURS - {"starter", "worker", "devstack"},

@@ -1,16 +1,19 @@
 """Python tools: functions of an automation's `tools.py`, and those that installed packages offer."""
 
 import hashlib
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from contracts.errors import BadConfiguration, BadInput
+from tools import library
 from tools.contract import Tool
 
 GROUP = "perdure.tools"
@@ -34,8 +37,14 @@ def load(path: Path) -> dict[str, Tool]:
 
 
 def offered(name: str) -> Tool:
-    """Return the tool that an installed package offers under this name. Raises: BadInput listing what is known."""
-    known: set[str] = set()
+    """Return one of Perdure's own tools, or one that an installed package offers. Raises: BadInput listing what is known.
+
+    A name of Perdure's own always means that one: no package can put another in its place.
+    """
+    own = _own()
+    if name in own:
+        return own[name]
+    known = set(own)
     for entry in entry_points(group=GROUP):
         try:
             found = entry.load()
@@ -47,7 +56,17 @@ def offered(name: str) -> Tool:
         if name in tools:
             return tools[name]
         known |= set(tools)
-    raise BadInput(f"no installed package offers a tool {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
+    raise BadInput(f"no installed package offers a tool {name!r}; there are: {', '.join(sorted(known))}")
+
+
+@cache
+def _own() -> dict[str, Tool]:
+    found: dict[str, Tool] = {}
+    for name in library.MODULES:
+        module = importlib.import_module(f"{library.__name__}.{name}")
+        source = Path(str(module.__file__)).read_bytes()
+        found |= _declared(vars(module).values(), hashlib.sha256(source).hexdigest(), f"tools/library/{name}.py")
+    return found
 
 
 def _package(entry: Any) -> str:

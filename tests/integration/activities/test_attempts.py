@@ -213,12 +213,16 @@ async def test_an_undo_that_is_tried_again_undoes_once(desk: Desk) -> None:
 
 
 async def test_an_undo_tells_a_call_that_surely_did_nothing_from_one_that_nobody_saw_end(desk: Desk) -> None:
-    await desk.decided(plan(step("a", note="one", fail="transient"), step("b", note="two", fail="broken")))
+    await desk.decided(plan(step("a", note="one", fail="transient"), step("b", "probe.guarded", note="two", fail="broken")))
     for id in ("a", "b"):
         with pytest.raises(TransientError):
             await desk.act(id)
-    result = await desk.call(desk.undoing.undo, UndoRequest(run=desk.ref, reason="because"))
-    assert result.left == (f"{LINEAGE}/b/1 (probe.write) may have happened",)
+    undo = UndoRequest(run=desk.ref, reason="because")
+    with pytest.raises(TransientError, match="may be at work still"):
+        await desk.call(desk.undoing.undo, undo)
+    await asyncio.sleep(2)
+    result = await desk.call(desk.undoing.undo, undo)
+    assert result.asks == 1 and result.left[0].startswith(f"{LINEAGE}/b/1 (probe.guarded): probe.guarded may have happened (")
     async with desk.house.database.transaction("default") as tx:
         assert {effect.step: effect.state for effect in await effects.of_run(tx, LINEAGE)} == {"a": "failed", "b": "unknown"}
 

@@ -7,10 +7,12 @@ from typing import Any
 from contracts.approvals import Ruling
 from database import Database
 from ledger import approvals, effects, runs
+from ledger.breakers import Threshold
 
 LINEAGE = "0199aaaa-0000-7000-8000-000000000001"
 DIGEST = "d1" * 32
 NOBODY = datetime(2000, 1, 1, tzinfo=UTC)
+THRESHOLD = Threshold(failures=3, within=timedelta(minutes=1), open=timedelta(seconds=30), longest=timedelta(seconds=100))
 
 
 def in_seconds(seconds: float) -> datetime:

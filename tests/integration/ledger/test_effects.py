@@ -15,7 +15,15 @@ KEY = f"{LINEAGE}/s1/1"
 
 async def claimed(database: Database, made: effects.Claim, tenant: str = "default") -> int | None:
     async with database.transaction(tenant) as tx:
-        return await effects.claim(tx, made)
+        held = await effects.claim(tx, made)
+    return held.attempt if held else None
+
+
+async def held(database: Database, made: effects.Claim) -> effects.Claim:
+    async with database.transaction("default") as tx:
+        found = await effects.claim(tx, made)
+    assert found is not None
+    return found
 
 
 async def recorded(database: Database, made: effects.Claim, state: str = "done", **given: Any) -> bool:
@@ -46,7 +54,9 @@ async def test_after_the_deadline_the_same_action_is_claimed_again(database: Dat
     later = claim(60, tool_version="v2")
     assert await claimed(database, later) == 2
     effect = await read(database)
-    assert (effect.deadline, effect.tool_version, effect.attempts, effect.state) == (later.deadline, "v2", 2, "claimed")
+    assert (effect.tool_version, effect.attempts, effect.state) == ("v2", 2, "claimed")
+    async with database.transaction("default") as tx:
+        assert 0 < await effects.wait(tx, KEY) <= 60
 
 
 async def test_another_action_never_takes_the_key(database: Database) -> None:
@@ -57,8 +67,7 @@ async def test_another_action_never_takes_the_key(database: Database) -> None:
 
 @pytest.mark.parametrize(("state", "attempt"), [("done", None), ("failed", None), ("compensated", None), ("unknown", 2)])
 async def test_only_an_effect_whose_end_nobody_saw_is_claimed_again(database: Database, state: str, attempt: int | None) -> None:
-    first = claim(-1)
-    await claimed(database, first)
+    first = await held(database, claim(-1))
     await recorded(database, first, state)
     assert await claimed(database, claim()) == attempt
 
@@ -67,7 +76,7 @@ async def test_of_a_hundred_claims_at_once_one_wins(database: Database) -> None:
     claims = [claim(60 + n) for n in range(100)]
     attempts = await asyncio.gather(*(claimed(database, made) for made in claims))
     winners = [made for made, attempt in zip(claims, attempts, strict=True) if attempt is not None]
-    assert len(winners) == 1 and (await read(database)).deadline == winners[0].deadline
+    assert len(winners) == 1 and (await read(database)).attempts == 1
 
 
 async def test_of_a_hundred_second_claims_at_once_one_wins(database: Database) -> None:
@@ -77,9 +86,7 @@ async def test_of_a_hundred_second_claims_at_once_one_wins(database: Database) -
 
 
 async def test_only_the_holder_of_the_claim_records(database: Database) -> None:
-    first, second = claim(-1), claim(60)
-    await claimed(database, first)
-    await claimed(database, second)
+    first, second = await held(database, claim(-1)), await held(database, claim(60))
     assert not await recorded(database, first, output={"late": True})
     assert await recorded(database, second, output={"id": 7}, detail="x" * 900)
     assert not await recorded(database, second, "failed")
@@ -88,14 +95,12 @@ async def test_only_the_holder_of_the_claim_records(database: Database) -> None:
 
 
 async def test_the_holder_records_after_its_deadline_while_nobody_else_claimed(database: Database) -> None:
-    first = claim(-1)
-    await claimed(database, first)
+    first = await held(database, claim(-1))
     assert await recorded(database, first)
 
 
 async def test_a_released_effect_is_claimed_at_once_and_its_first_holder_is_out(database: Database) -> None:
-    first = claim()
-    await claimed(database, first)
+    first = await held(database, claim())
     async with database.transaction("default") as tx:
         await effects.release(tx, first, "no connection")
     assert (await read(database)).released
@@ -104,8 +109,7 @@ async def test_a_released_effect_is_claimed_at_once_and_its_first_holder_is_out(
 
 
 async def test_nobody_releases_what_another_holds(database: Database) -> None:
-    first = claim(-1)
-    await claimed(database, first)
+    first = await held(database, claim(-1))
     await claimed(database, claim())
     async with database.transaction("default") as tx:
         await effects.release(tx, first, "late")
@@ -114,8 +118,7 @@ async def test_nobody_releases_what_another_holds(database: Database) -> None:
 
 @pytest.mark.parametrize("state", ["claimed", "unknown"])
 async def test_an_end_that_nobody_saw_is_resolved(database: Database, state: str) -> None:
-    made = claim(-1)
-    await claimed(database, made)
+    made = await held(database, claim(-1))
     if state == "unknown":
         await recorded(database, made, state)
     effect = await resolved(database, "done", output={"id": 7}, detail="found by a look-up")
@@ -124,16 +127,14 @@ async def test_an_end_that_nobody_saw_is_resolved(database: Database, state: str
 
 @pytest.mark.parametrize("state", ["done", "failed", "compensated"])
 async def test_an_end_that_was_seen_is_never_resolved_otherwise(database: Database, state: str) -> None:
-    made = claim()
-    await claimed(database, made)
+    made = await held(database, claim())
     await recorded(database, made, state)
     assert (await resolved(database, "unknown")).state == state
 
 
 @pytest.mark.parametrize(("state", "after"), [("done", "compensated"), ("failed", "failed"), ("unknown", "unknown")])
 async def test_only_what_was_done_is_compensated(database: Database, state: str, after: str) -> None:
-    made = claim()
-    await claimed(database, made)
+    made = await held(database, claim())
     await recorded(database, made, state)
     async with database.transaction("default") as tx:
         await effects.compensated(tx, KEY)
@@ -143,11 +144,10 @@ async def test_only_what_was_done_is_compensated(database: Database, state: str,
 async def test_undo_gets_done_effects_newest_first_and_no_undo_of_an_undo(database: Database) -> None:
     for n, state in enumerate(("done", "done", "failed", "done"), 1):
         undoes = KEY if n == 4 else None
-        made = claim(key=effects.key(LINEAGE, f"s{n}", 1), step=f"s{n}", undoes=undoes)
-        await claimed(database, made)
+        made = await held(database, claim(key=effects.key(LINEAGE, f"s{n}", 1), step=f"s{n}", undoes=undoes))
         await recorded(database, made, state)
     async with database.transaction("default") as tx:
-        assert [effect.step for effect in await effects.done(tx, LINEAGE)] == ["s2", "s1"]
+        assert [effect.step for effect in await effects.undoable(tx, LINEAGE)] == ["s2", "s1"]
         assert [effect.step for effect in await effects.of_run(tx, LINEAGE)] == ["s1", "s2", "s3", "s4"]
         assert await effects.counts(tx) == {"done": 3, "failed": 1}
 
@@ -162,8 +162,7 @@ async def test_undo_gets_done_effects_newest_first_and_no_undo_of_an_undo(databa
     ],
 )
 async def test_the_same_action_done_before_is_found(database: Database, tool: str, digest: str, but: str, found: str | None) -> None:
-    made = claim()
-    await claimed(database, made)
+    made = await held(database, claim())
     async with database.transaction("default") as tx:
         assert await effects.same(tx, LINEAGE, tool, digest, but) is None
     await recorded(database, made)
@@ -192,12 +191,12 @@ async def test_two_hundred_prices_at_once_never_overshoot(database: Database) ->
 
 
 async def test_effects_are_seen_by_their_tenant_only(database: Database) -> None:
-    made = claim()
-    await claimed(database, made)
+    made = await held(database, claim())
     async with database.transaction("other") as tx:
         assert await effects.read(tx, KEY) is None and await effects.of_run(tx, LINEAGE) == [] and await effects.counts(tx) == {}
         assert not await effects.record(tx, made, "failed")
         await effects.resolve(tx, KEY, "failed")
     # The same key is free for another tenant, and its claim takes nothing from the first.
-    assert await claimed(database, replace(made, deadline=in_seconds(5)), "other") == 1
-    assert (await read(database)).deadline == made.deadline
+    before = (await read(database)).deadline
+    assert await claimed(database, replace(made, until=in_seconds(5)), "other") == 1
+    assert (await read(database)).deadline == before

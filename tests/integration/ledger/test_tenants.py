@@ -5,11 +5,11 @@ import pytest
 
 from contracts.plans import PlanStep
 from database import Database
-from ledger import approvals, effects, outbox, records
+from ledger import approvals, breakers, effects, outbox, records
 from ledger.decisions import begin_call, finish, take
 from memory.sessions import Turn, append
 from policies import bundles
-from tests.integration.ledger.rows import LINEAGE, claim, open_run, request
+from tests.integration.ledger.rows import LINEAGE, THRESHOLD, claim, open_run, request
 from tests.integration.policies.test_bundles import bundle
 from tools.documents import write
 
@@ -27,6 +27,7 @@ TABLES = [
     "record",
     "outbox",
     "document",
+    "breaker",
 ]
 
 
@@ -45,6 +46,7 @@ async def _rows(database: Database) -> None:
         await outbox.put(tx, "wf-1", outbox.Wake())
         await records.append(tx, "r1", "effect", LINEAGE, None, {})
         await write(tx, "content-ops", "brief", "b1", {}, writer="key-1")
+        await breakers.fail(tx, breakers.Breaker("tool", "content-ops", "blog.publish"), THRESHOLD, "down")
 
 
 @pytest.mark.parametrize("table", TABLES)

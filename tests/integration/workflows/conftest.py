@@ -1,15 +1,16 @@
 """Houses whose probe is another than the usual one."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from temporalio.client import Client
 
 from contracts.converter import DATA_CONVERTER
-from database import Database
+from database import SEARCH_PATH, Database
 from tests import servers
 from tests.house import House, opened
 from tests.probes import copied
@@ -54,3 +55,18 @@ async def shared_house(
 async def client(temporal_address: str) -> Client:
     """A client for runs on `tests.fake_activities`."""
     return await Client.connect(temporal_address, data_converter=DATA_CONVERTER)
+
+
+@pytest.fixture
+def behind(owner_database_url: str) -> Callable[..., Awaitable[None]]:
+    """Run statements on the house's database behind everybody's back, as the owner of its tables."""
+
+    async def change(*statements: str) -> None:
+        connection = await asyncpg.connect(owner_database_url, server_settings=SEARCH_PATH)
+        try:
+            for statement in ("SELECT set_config('app.tenant', 'default', false)", *statements):
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    return change

@@ -1,0 +1,203 @@
+"""One compensation: what an effect did is taken back once, under a key of its own, or a person is asked."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio import activity
+
+from activities.calls import call, deadline, parsed
+from activities.requests import undo_request
+from activities.services import Services, digest, facts
+from contracts.approvals import Gate
+from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError
+from database import Tx
+from ledger import approvals, effects, records
+from ledger.effects import Claim, Effect
+from ledger.runs import RunRow
+from policies.bundles import Bundle
+from tools.contract import Tool
+
+UNSEEN = ("claimed", "unknown")
+TRIES = 5
+"""Attempts after which a compensation that keeps losing its answer is a person's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What stays as it is, and why. gate: the request by which a person was asked. askable: whether one could settle it."""
+
+    why: str
+    gate: Gate | None = None
+    askable: bool = False
+
+
+@dataclass(frozen=True)
+class Compensation:
+    """Takes back effects of one run. asker: the workflow that waits for people's answers; None asks nobody."""
+
+    services: Services
+    run: RunRow
+    bundle: Bundle
+    tenant: str
+    asker: str | None
+
+    async def take_back(self, effect: Effect) -> Left | None:
+        """Take one effect back; None where that is done. Raises: TransientError where it is to be tried again."""
+        tools = self.services.registry.tools(self.bundle.automation)
+        tool = tools.get(effect.tool)
+        back = tools.get(effect.undo_with or (tool.compensate_with if tool else None) or "")
+        if effect.state in UNSEEN:
+            effect = await self._certain(effect, tool, knows=back is not None)
+        if effect.state == "failed":
+            return None
+        doubt = f"{effect.tool} may have happened ({effect.detail})" if effect.state == "unknown" else ""
+        if back is None:
+            return Left(doubt or ("it cannot be undone" if tool else "its tool is gone"))
+        async with self.services.database.transaction(self.tenant) as tx:
+            earlier = await effects.undoes(tx, effect.key)
+        last = earlier[-1] if earlier else None
+        if last and last.state in UNSEEN:
+            last = await self._certain(last, back, knows=True)
+        if last and last.state == "done":
+            return await self._settled(effect)
+        claim = await self._claimed(effect, back, last, len(earlier) + 1, doubt)
+        if isinstance(claim, Left):
+            return claim
+        done = await self._called(back, claim)
+        # What failed or stays unseen is a person's now, who is asked by the same way.
+        return await self._settled(effect) if done.state == "done" else await self.take_back(effect)
+
+    async def _settled(self, effect: Effect) -> None:
+        async with self.services.database.transaction(self.tenant) as tx:
+            await effects.resolve(tx, effect.key, "done", detail=effect.detail)
+            await effects.compensated(tx, effect.key)
+
+    async def _certain(self, row: Effect, tool: Tool | None, *, knows: bool) -> Effect:
+        """Find out what became of a call whose end nobody saw; what nobody can tell comes back as `unknown`.
+
+        knows: its answer would be of use, so an idempotent call may be made again with its own key to get it.
+        """
+        async with self.services.database.transaction(self.tenant) as tx:
+            if (wait := await effects.wait(tx, row.key)) > 0:
+                raise TransientError(f"{row.tool} may be at work still", retry_after=wait + 0.1)
+        if row.released and row.undoes is None:
+            return await self._resolved(row, "failed", None, row.detail)
+        if tool and tool.lookup is not None and not row.released:
+            found = await tool.lookup(row.key, self._context(tool, row.step, row.key, deadline(tool)))
+            if found is not None:
+                return await self._resolved(row, "done" if found.happened else "failed", found.output, "found by a look-up")
+        if tool and knows and activity.info().attempt <= TRIES and (row.released or _remembered(tool, row)):
+            async with self.services.database.transaction(self.tenant) as tx:
+                claim = await effects.claim(tx, replace(_claim(row, tool, row.arguments, row.key), undoes=row.undoes))
+            if claim is None:
+                raise TransientError("another attempt holds this effect", retry_after=1.0)
+            found = await self._called(tool, claim)
+            return replace(row, state=found.state, output=found.output, detail=found.detail)
+        return await self._resolved(row, "unknown", None, row.detail or "the run ended before anybody saw how it ended")
+
+    async def _resolved(self, row: Effect, state: str, output: dict[str, Any] | None, detail: str) -> Effect:
+        async with self.services.database.transaction(self.tenant) as tx:
+            await effects.resolve(tx, row.key, state, output=output, detail=detail)
+        return replace(row, state=state, output=output, detail=detail)
+
+    async def _claimed(self, effect: Effect, back: Tool, last: Effect | None, nth: int, doubt: str) -> Claim | Left:
+        """Judge the next attempt, and claim it in the same transaction."""
+        arguments = last.arguments if last else back.undo_arguments(effect.output or {})
+        failed = f"{back.name} {'failed' if last.state == 'failed' else 'may have happened'}: {last.detail}" if last else ""
+        async with self.services.database.transaction(self.tenant) as tx:
+            judged = facts(back, arguments, tenant=self.tenant, automation=self.run.automation, input=self.run.input, taint=[], left=0)
+            judgement = self.bundle.rules.judge(judged)  # Undo is never stopped by an empty budget.
+            if judgement.outcome == "deny":
+                return Left(f"{back.name}: {judgement.because}")
+            if asks := failed or doubt or (judgement.because if judgement.outcome != "allow" else ""):
+                said = await self._said(tx, effect, back, arguments, nth, asks)
+                if isinstance(said, Left):
+                    return said
+                arguments = said
+                if last and last.state in UNSEEN:
+                    await effects.resolve(tx, last.key, "failed", detail="a person allowed another attempt")
+            claim = _claim(effect, back, arguments, _key(effect, nth))
+            held = await effects.claim(tx, replace(claim, undoes=effect.key))
+            if held is None:
+                raise TransientError("an earlier undo may be at work", retry_after=1.0)
+            return held
+
+    async def _said(self, tx: Tx, effect: Effect, back: Tool, arguments: dict[str, Any], nth: int, why: str) -> dict[str, Any] | Left:
+        """Return the arguments that a person approved, or how the effect is left. The word is used up here."""
+        wanted = undo_request(self.tenant, self.bundle, effect, back, arguments, nth, why=why, asker=self.asker or "")
+        request = await approvals.read(tx, wanted.id)
+        if request is None:
+            if self.asker is None:
+                return Left(why, askable=True)
+            await approvals.ask(tx, wanted)
+            return Left(why, gate=wanted.gate)
+        if request.state == "pending":
+            return Left(why, gate=request.gate)
+        if request.state == "superseded":
+            return (request.ruling or {})["arguments"]
+        if request.state in ("approved", "consumed") and await approvals.consume(
+            tx, request, _key(effect, nth), request.digest, self.bundle.hash
+        ):
+            return arguments
+        who = f"{request.ruled_by}: {(request.ruling or {}).get('reason', '')}" if request.ruled_by else f"the request is {request.state}"
+        return Left(f"{why}; left as it is ({who})")
+
+    async def _called(self, tool: Tool, claim: Claim) -> Effect:
+        """Call a tool under a claim and record how that ended. Raises: TransientError, with what may be tried again given back."""
+        state, detail, output = "done", "", None
+        try:
+            output = await call(tool, parsed(tool, claim.arguments), self._context(tool, claim.step, claim.key, claim.until))
+        except (ToolFailed, ToolRetry) as error:
+            state, detail = "failed", str(error)
+        except ToolUnknown as error:
+            state, detail = "unknown", str(error)
+        except TransientError as error:
+            async with self.services.database.transaction(self.tenant) as tx:
+                await effects.release(tx, claim, str(error))
+            raise
+        async with self.services.database.transaction(self.tenant) as tx:
+            if not await effects.record(tx, claim, state, output=output, detail=detail):
+                raise TransientError("another attempt holds this effect")
+            if claim.undoes:
+                id = f"{claim.key}/{state}" + (f"/{claim.attempt}" if state == "unknown" else "")
+                await records.append(tx, id, "effect", claim.lineage, claim.step, self._body(tool, claim, state, detail))
+            found = await effects.read(tx, claim.key)
+        assert found is not None
+        if state == "unknown" and tool.guarantee == "idempotent" and activity.info().attempt <= TRIES:
+            raise TransientError(detail, retry_after=max(0.0, (claim.until - datetime.now(UTC)).total_seconds()) + 0.1)
+        return found
+
+    def _context(self, tool: Tool, step: str, key: str, until: datetime) -> Any:
+        return self.services.context(
+            self.bundle, tool, tenant=self.tenant, lineage=self.run.lineage, step=step, key=key, deadline=until, input=self.run.input
+        )
+
+    def _body(self, back: Tool, claim: Claim, state: str, detail: str) -> dict[str, Any]:
+        event = {"done": "undone", "failed": "undo failed", "unknown": "undo unknown"}[state]
+        named = {"tool": back.name, "key": claim.key, "undoes": claim.undoes, "detail": detail}
+        return {"event": event, **named, "attempt": claim.attempt, "build": self.services.build}
+
+
+def _remembered(tool: Tool, row: Effect) -> bool:
+    return tool.guarantee == "idempotent" and tool.key_ttl is not None and row.claimed_at + tool.key_ttl > datetime.now(UTC)
+
+
+def _key(effect: Effect, nth: int) -> str:
+    return f"{effect.key}/undo" + (f"/{nth}" if nth > 1 else "")
+
+
+def _claim(row: Effect, tool: Tool, arguments: dict[str, Any], key: str) -> Claim:
+    return Claim(
+        key=key,
+        lineage=row.lineage,
+        step=row.step,
+        n=row.n,
+        tool=tool.name,
+        tool_version=tool.version,
+        guarantee=tool.guarantee,
+        digest=digest(arguments),
+        arguments=arguments,
+        until=deadline(tool),
+        undo_with=tool.compensate_with,
+    )

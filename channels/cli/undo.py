@@ -1,0 +1,143 @@
+"""`undo`: take back what a run did that has ended."""
+
+import asyncio
+import getpass
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+
+from activities.reconcile import order_name, start_undo
+from channels.cli import link, screen
+from contracts import names
+from contracts.approvals import Pending
+from contracts.effects import UndoResult, UndoStart
+from contracts.errors import BadInput
+from database import Database
+from ledger import effects, orders, steps
+from ledger.effects import Effect
+from ledger.orders import Order
+from ledger.runs import RunRow
+from settings import Settings
+from tools.contract import Tool
+from tools.registry import Registry
+
+WATCHED = 60.0
+"""Seconds for which the command waits; the undo itself goes on."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("undo")(undo)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What undo would do about one effect. ``how`` is a sentence."""
+
+    step: str
+    tool: str
+    state: str
+    how: str
+
+
+def undo(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Workflow ID or lineage of a run that has ended.")],
+    since: Annotated[str | None, typer.Option("--from", metavar="STEP", help="What was done before this step stays.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    tenant: link.Tenant = None,
+    as_json: link.Json = False,
+) -> None:
+    """Undo a run that has ended, newest effect first; a person is asked about what cannot be undone by itself."""
+    settings = link.settings()
+    tenant = tenant or settings.tenant
+    row, found = link.run(_found(settings, tenant, run, since))
+    ways = [_way(Registry(settings.automations).tools(row.automation), effect) for effect in found]
+    if dry_run:
+        _show(ways, as_json=as_json)
+        return
+    if not found:
+        link.fail(f"{row.workflow_id} has nothing to undo", link.REFUSED)
+    order = Order(row.lineage, order_name(), by=getpass.getuser(), reason=reason, since=since)
+    result, waiting = link.run(_undone(settings, tenant, order))
+    if as_json:
+        screen.print_json({"order": order.name, "result": result.model_dump() if result else None, "waiting": waiting})
+    elif result:
+        left = f"; left: {'; '.join(result.left)}" if result.left else ""
+        screen.show(f"{len(result.undone)} undone{left}")
+    elif waiting:
+        asked = ", ".join(request.request for request in waiting)
+        screen.show(f"a person is asked ({asked}): `{link.command('approvals', tenant=tenant)}` shows what about")
+    else:
+        screen.show(f"under way; `{link.command('show', row.workflow_id, tenant=tenant)}` tells how it is")
+    if result and result.left:
+        raise typer.Exit(link.REFUSED)
+
+
+async def _found(settings: Settings, tenant: str, name: str, since: str | None) -> tuple[RunRow, list[Effect]]:
+    async with link.database(settings) as database:
+        row = await link.find_run(database, tenant, name)
+        if row.status == "running":
+            raise BadInput(
+                f"{row.workflow_id} is under way: `{link.command('cancel', row.workflow_id, '--undo', tenant=tenant)}` undoes it"
+            )
+        async with database.transaction(tenant) as tx:
+            planned = [step.step for step in await steps.of_run(tx, row.lineage)]
+            if since is not None and since not in planned:
+                raise BadInput(f"{row.workflow_id} has no step {since!r}; it has {', '.join(planned) or 'none'}")
+            return row, await effects.undoable(tx, row.lineage, since)
+
+
+async def _undone(settings: Settings, tenant: str, order: Order) -> tuple[UndoResult | None, list[Pending]]:
+    client = await link.temporal(settings)
+    async with link.database(settings) as database:
+        await _order(database, tenant, order)
+    start = UndoStart(tenant=tenant, lineage=order.lineage, order=order.name)
+    id = await start_undo(client, settings.task_queue, start)
+    return await _watch(client, client.get_workflow_handle(id, result_type=UndoResult))
+
+
+async def _order(database: Database, tenant: str, order: Order) -> None:
+    async with database.transaction(tenant) as tx:
+        await orders.put(tx, order)
+
+
+async def _watch(client: Client, handle: WorkflowHandle[Any, UndoResult]) -> tuple[UndoResult | None, list[Pending]]:
+    """Wait for the end, for a question, or for a minute."""
+    ending = asyncio.ensure_future(handle.result())
+    try:
+        async with asyncio.timeout(WATCHED):
+            while not ending.done():
+                await asyncio.wait([ending], timeout=0.5)
+                if not ending.done() and (waiting := await handle.query(names.PENDING, result_type=list[Pending])):
+                    return None, waiting
+        return await ending, []
+    except TimeoutError:
+        return None, []
+    except WorkflowFailureError as error:
+        raise BadInput(f"the undo failed: {error.cause}") from None
+    finally:
+        ending.cancel()
+
+
+def _way(tools: dict[str, Tool], effect: Effect) -> Way:
+    tool = tools.get(effect.tool)
+    back = tools.get(effect.undo_with or (tool.compensate_with if tool else None) or "")
+    if back is None:
+        how = "stays: it cannot be undone" if tool else "stays: its tool is gone"
+    elif effect.state != "done":
+        how = f"looked up or asked about first: nobody saw how it ended; then {back.name}"
+    else:
+        given = ", ".join(f"{name}={value!r}" for name, value in back.undo_arguments(effect.output or {}).items())
+        how = f"{back.name}({given})"
+    return Way(effect.step, effect.tool, effect.state, how)
+
+
+def _show(ways: list[Way], *, as_json: bool) -> None:
+    if as_json:
+        screen.print_json(ways)
+        return
+    rows = [(way.step, way.tool, screen.colored(way.state), screen.line(way.how, 300)) for way in ways]
+    screen.show(screen.table(("step", "tool", "state", "would be"), rows, whole=3) if rows else "there is nothing to undo")

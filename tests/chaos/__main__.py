@@ -1,0 +1,53 @@
+"""`make chaos`: kill everything, everywhere, and count effects. Exits with 1 where something happened twice, never, or otherwise."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from settings import ROOT
+from tests.chaos import stage
+from tests.chaos.campaign import MUTATIONS, Campaign
+from tests.chaos.report import Report
+from tests.chaos.shapes import ASKED, PIECES, SHAPES, UNDONE, WIDE
+
+
+async def campaign(seed: int, only: str | None, minutes: float) -> bool:
+    """Run all parts, print and write the report, and return whether nothing was found."""
+    report = Report(seed, Console(width=170))
+    until = time.monotonic() + minutes * 60
+    with tempfile.TemporaryDirectory(prefix="perdure-chaos-") as name:
+        async with stage.opened(Path(name), seed) as opened:
+            play = Campaign(opened, report, seed, until)
+            for shape in SHAPES:
+                if only in (None, shape.name, shape.automation):
+                    await play.every_boundary(shape)
+            if only is None:
+                # However long the boundaries took, these are part of it.
+                play.until = max(until, time.monotonic() + 60)
+                await play.lost_answers([PIECES, WIDE, UNDONE, ASKED], 200)
+                await play.servers([PIECES, WIDE, UNDONE, ASKED], 40)
+                await play.random_plans(24, 30)
+                for mutation in MUTATIONS:
+                    await play.mutation(mutation)
+    report.show()
+    print(f"written to {report.write(ROOT / '.artifacts' / 'chaos').relative_to(ROOT)}")  # noqa: T201
+    return report.ok
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
+    parser.add_argument("--only", help=f"one shape or automation: {', '.join(sorted({s.name for s in SHAPES} | {s.automation for s in SHAPES}))}")
+    parser.add_argument("--minutes", type=float, default=35.0, help="after which no more boundaries are aimed at")
+    given = parser.parse_args()
+    sys.exit(not asyncio.run(campaign(given.seed, given.only, given.minutes)))
+
+
+if __name__ == "__main__":
+    main()

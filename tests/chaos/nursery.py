@@ -1,0 +1,51 @@
+"""A process that has imported everything a worker needs and makes workers by forking: hundreds of them are killed, and imports take seconds.
+
+`python -m tests.chaos.nursery` with a worker's words: a line on its standard input makes a worker and answers `born PID`; the end
+of each is answered with `ended PID CODE`. When its input ends, so do all its workers.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from tests.chaos import worker
+
+ALIVE: set[int] = set()
+
+
+def main() -> None:
+    """Make workers until the input ends."""
+    signal.signal(signal.SIGCHLD, _reap)
+    for _ in sys.stdin:
+        if (child := os.fork()) == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.dup2(2, 1)
+            os.close(0)
+            worker.main()
+            os._exit(0)
+        ALIVE.add(child)
+        _say(f"born {child}")
+    for child in ALIVE:
+        os.kill(child, signal.SIGKILL)
+
+
+def _reap(number: int, frame: FrameType | None) -> None:
+    while ALIVE:
+        try:
+            child, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not child:
+            return
+        ALIVE.discard(child)
+        _say(f"ended {child} {os.waitstatus_to_exitcode(status)}")
+
+
+def _say(line: str) -> None:
+    # Straight to the pipe: a signal may come in the middle of a buffered write.
+    os.write(1, f"{line}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

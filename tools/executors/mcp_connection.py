@@ -1,0 +1,271 @@
+"""One session with an MCP server: opened, watched and ended in a task of its own, its tools held against what was accepted."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from typing import Any
+
+import mcp_types
+import rfc8785
+import structlog
+from mcp.client import Client
+from mcp.client._transport import TransportStreams
+from mcp.client.session import IncomingMessage
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from contracts.errors import ToolFailed, TransientError
+from tools.executors.mcp_wires import REFUSED, Watch
+from tools.invisible import hidden, visible, visible_in
+from tools.lock import Definition
+
+LOG = structlog.get_logger(__name__)
+US = mcp_types.Implementation(name="perdure", version="1")
+MOST_PAGES = 50
+CHECKED_SECONDS = 300.0
+"""After so long a server's tools are looked at again, though it said nothing of a change."""
+IDLE_SECONDS = 300.0
+"""After so long without a call a session ends, and the process with it."""
+PROBE_SECONDS, END_SECONDS, LISTEN_SECONDS = 2.0, 6.0, 5.0
+HIDES = "invisible characters that were left out"
+TEXT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "text": {"type": "string", "description": "all that it answered as text"},
+        "content": {"type": "array", "items": {"type": "object"}, "description": "what else it answered: images, sounds, resources"},
+    },
+    "required": ["text", "content"],
+}
+"""The result of a tool that declares no schema of its own result, or one that is not of an object."""
+
+
+class Connection:
+    """One session. It is made, started, and asked whether it is ready; when it has ended another one takes its place."""
+
+    def __init__(
+        self,
+        name: str,
+        open: Callable[[Watch], AbstractAsyncContextManager[TransportStreams]],
+        accepted: Mapping[str, Definition],
+        patience: float,
+    ) -> None:
+        """name: of the source. patience: seconds that the server may take to answer what is not a call."""
+        self._name = name
+        self._open = open
+        self._accepted = accepted
+        self._patience = patience
+        self._watch = Watch()
+        self._ready = asyncio.Event()
+        self._checking = asyncio.Lock()
+        self._stale = True
+        self._checked = self._used = time.monotonic()
+        self._calls = 0
+        self._task: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._failed: Exception | None = None
+        self.client: Client | None = None
+        self.found: dict[str, Definition] = {}
+        self._ended = False
+
+    def start(self) -> None:
+        """Begin to open it."""
+        self._task = asyncio.create_task(self._live(), name=f"mcp {self._name}")
+
+    async def ready(self, seconds: float) -> None:
+        """Wait until it can be used. Raises: TransientError where it cannot, ToolFailed where the server turns us away."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), seconds)
+        if self.ended:
+            refused = isinstance(self._failed, MCPError) and self._failed.error.code == REFUSED
+            message = f"the MCP server {self._name} cannot be used: {self.why}"
+            raise ToolFailed(message) if refused else TransientError(message)
+        if not self._ready.is_set():
+            raise TransientError(f"the MCP server {self._name} was not ready within {seconds:.0f} s")
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes no calls any more."""
+        return self._ended or self._watch.over.is_set()
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._task is not None and self._task.done()
+
+    @property
+    def why(self) -> str:
+        """Why it ended."""
+        reason = f"{self._failed or 'the connection has ended'}"[:300]
+        return f"{reason} ({self._watch.said})" if self._watch.said else reason
+
+    async def inspect(self, tool: str, accept: str) -> None:
+        """Make sure that a tool is what was accepted.
+
+        accept: the command by which a person accepts a change. Raises: ToolFailed saying what has changed.
+        """
+        if self._stale or time.monotonic() - self._checked > CHECKED_SECONDS:
+            try:
+                async with asyncio.timeout(self._patience):
+                    await self._check()
+            except (MCPError, TimeoutError, ValueError) as error:
+                self.end()
+                raise TransientError(f"the MCP server {self._name} does not say what tools it has: {str(error)[:200]}") from None
+        if changed := difference(self._accepted.get(tool), self.found.get(tool)):
+            raise ToolFailed(f"{tool} of the MCP server {self._name} is in quarantine: {changed}; a person looks at it with `{accept}`")
+
+    @contextmanager
+    def use(self) -> Generator[Client]:
+        """Keep it open for one call."""
+        assert self.client
+        self._calls += 1
+        try:
+            yield self.client
+        finally:
+            self._calls -= 1
+            self._used = time.monotonic()
+
+    def probe(self) -> None:
+        """End it soon unless the server still answers: a call of it was given up."""
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe())
+
+    def end(self) -> None:
+        """Begin to end it."""
+        self._watch.over.set()
+
+    async def close(self) -> None:
+        """End it, and wait until nothing of it is left."""
+        self.end()
+        for task in filter(None, (self._probing, self._task)):
+            await asyncio.wait({task}, timeout=END_SECONDS)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=END_SECONDS)
+
+    async def _live(self) -> None:
+        # A session must be left in the task that entered it, and calls come from any task: so it has this one.
+        try:
+            async with Client(
+                self._open(self._watch),
+                mode="auto",
+                cache=None,
+                client_info=US,
+                message_handler=self._heard,
+                read_timeout_seconds=self._patience,
+            ) as client:
+                self.client = client
+                await self._check()
+                self._ready.set()
+                await self._until_over(client)
+        except Exception as error:
+            self._failed = _first(error)
+        finally:
+            self._ended = True
+            self._ready.set()
+
+    async def _until_over(self, client: Client) -> None:
+        listening = asyncio.create_task(self._listen(client))
+        try:
+            while not self._watch.over.is_set() and (self._calls or time.monotonic() - self._used < IDLE_SECONDS):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._watch.over.wait(), IDLE_SECONDS / 10)
+        finally:
+            listening.cancel()
+
+    async def _heard(self, message: IncomingMessage) -> None:
+        if isinstance(message, mcp_types.ToolListChangedNotification):
+            self._stale = True
+
+    async def _listen(self, client: Client) -> None:
+        """Subscribe to changes, where the protocol wants that."""
+        tools = client.server_capabilities.tools
+        if client.protocol_version not in MODERN_PROTOCOL_VERSIONS or not (tools and tools.list_changed):
+            return
+        while True:
+            try:
+                async with client.listen(tools_list_changed=True) as changes:
+                    async for _ in changes:
+                        self._stale = True
+            except ListenNotSupportedError:
+                return
+            except (MCPError, SubscriptionLost, TimeoutError) as error:
+                LOG.info("subscription lost", server=self._name, error=str(error)[:200])
+            # What was not heard meanwhile is looked at before the next call.
+            self._stale = True
+            await asyncio.sleep(LISTEN_SECONDS)
+
+    async def _check(self) -> None:
+        async with self._checking:
+            assert self.client
+            # First: a change that is announced while they are listed is looked at again.
+            self._stale = False
+            try:
+                self.found = {tool.name: defined(tool) async for tool in _listed(self.client)}
+            except BaseException:
+                self._stale = True
+                raise
+            self._checked = time.monotonic()
+
+    async def _probe(self) -> None:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._check()
+        except Exception as error:
+            LOG.warning("the server hangs", server=self._name, error=str(error)[:200])
+            self._watch.say("it did not answer any more")
+            self.end()
+
+
+async def _listed(client: Client) -> AsyncGenerator[mcp_types.Tool]:
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        for tool in page.tools:
+            yield tool
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+    raise ValueError(f"its list of tools has more than {MOST_PAGES} pages")
+
+
+def defined(tool: mcp_types.Tool) -> Definition:
+    """Return what a server says of a tool, its annotations left out: they are a stranger's.
+
+    What its texts hide is left out too, and how much that is becomes a part of it, so that a person hears of it.
+    """
+    result = tool.output_schema
+    concealed = hidden([tool.description, tool.title, tool.input_schema, result])
+    return Definition(
+        name=tool.name,
+        description=visible(tool.description or tool.title or ""),
+        arguments=visible_in(tool.input_schema),
+        result=visible_in(result) if result and result.get("type") == "object" else TEXT,
+        declared={HIDES: concealed} if concealed else {},
+    )
+
+
+def difference(accepted: Definition | None, found: Definition | None) -> str:
+    """Say how a tool differs from what was accepted; empty where it does not."""
+    if accepted is None:
+        return "nobody has accepted it"
+    if found is None:
+        return "it is gone"
+    try:
+        if found.pin == accepted.pin:
+            return ""
+    except rfc8785.CanonicalizationError as error:
+        return f"its schemas have no canonical form ({error})"
+    before, now = accepted.as_json(), found.as_json()
+    return f"it has changed since it was accepted: {', '.join(PARTS.get(part, part) for part in now if now[part] != before[part])}"
+
+
+PARTS = {"declared": "what it hides"}
+
+
+def _first(error: BaseException) -> Exception:
+    """Return the cause among the errors of a task group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)

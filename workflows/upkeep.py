@@ -1,0 +1,22 @@
+"""The comparison of the ledger with Temporal, as a Schedule starts it."""
+
+from temporalio import workflow
+
+from contracts import names
+from contracts.upkeep import ReconcileRequest, ReconcileResult
+from workflows import steps
+from workflows.lifecycle import refusal
+
+NO_START = ReconcileRequest(tenant="none")
+
+
+@workflow.defn(name=names.RECONCILE_ALL)
+class Reconcile:
+    """Started by a Schedule, for one tenant; ends when everything was compared."""
+
+    @workflow.run
+    async def run(self, request: ReconcileRequest = NO_START) -> ReconcileResult:
+        if request is NO_START:
+            raise refusal('no input was given; right is {"tenant": "…"}')
+        # A person's word is given on a command line, never by whoever may start a workflow.
+        return await steps.reconcile(request.model_copy(update={"lost": False, "restored": False}))
