@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(BIN)/python starter.py
 # Semantic Kernel needs another `mcp` than Perdure, so its functions are tested in an environment of their own.
-SEMANTIC_KERNEL := semantic-kernel asyncpg httpx2 jsonschema pgvector pydantic-settings pytest pytest-asyncio pytest-timeout rfc8785 \
-	structlog temporalio[pydantic]
+SEMANTIC_KERNEL := semantic-kernel asyncpg grpcio grpcio-health-checking grpcio-reflection httpx2 jsonschema pgvector protobuf psutil \
+	pydantic-settings pytest pytest-asyncio pytest-timeout rfc8785 structlog temporalio[pydantic]
 
 .PHONY: demo test test-semantic-kernel lint format bench up down lock lock-semantic-kernel clean proto
 .DELETE_ON_ERROR:

@@ -204,9 +204,7 @@ async def named(tx: Tx, automation: str, hash: str) -> str:
     found = [row["hash"] for row in await tx.fetch(NAMED, tx.tenant, automation, hash)] if len(hash) >= SEEN else []
     if len(found) != 1:
         why = f"{len(found)} bundles that begin" if found else "no bundle whose hash is, or begins"
-        raise BadInput(
-            f"{automation} has {why} {hash[:64]!r}; at least {SEEN} characters are needed, and `starter.py list --json` has whole ones"
-        )
+        raise BadInput(f"{automation} has {why} {hash[:64]!r}: give at least {SEEN} characters; `starter.py list --json` has whole hashes")
     return found[0]
 
 

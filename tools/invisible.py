@@ -9,7 +9,7 @@ HIDDEN = (
     "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 # A single selector of presentation after a sign is how emoji are written; two side by side, and the rarer ones, are not.
-SELECTORS = "[\ufe00-\ufe0d]|[\ufe0e\ufe0f]{2,}"
+SELECTORS = "[\ufe00-\ufe0f]{2,}|[\ufe00-\ufe0d]"
 INVISIBLE = re.compile(f"[{HIDDEN}]|{SELECTORS}")
 
 

@@ -84,13 +84,12 @@ class Serving(ToolExecutorServicer):
             tool = self._tool(request.caller.automation, request.tool)
             if tool.lookup is None:
                 return pb.LookupResponse(unsure=pb.Unsure())
-            made = self._context(tool, request.caller, request.key, context)
-            found = await tool.lookup(request.key, made)
+            found = await calls.looked_up(tool, request.key, self._context(tool, request.caller, request.key, context))
             if found is None:
                 return pb.LookupResponse(unsure=pb.Unsure())
             if not found.happened:
                 return pb.LookupResponse(absent=pb.Absent())
-            return pb.LookupResponse(happened=pb.Happened(output=wire.dumped(calls.struck(found.output, made.secrets))))
+            return pb.LookupResponse(happened=pb.Happened(output=wire.dumped(found.output)))
         except TransientError as error:
             return pb.LookupResponse(transient=_transient(error))
         except PerdureError as error:

@@ -13,10 +13,12 @@ from tools.invisible import visible, visible_in
 from tools.lock import Definition
 from tools.proto import tool_executor_pb2 as pb
 
-MOST_BYTES = 4 * 2**20
-"""Of one message: what every language's gRPC takes without being told otherwise."""
-MOST_JSON = MOST_BYTES - 2**16
-"""Of the JSON in one, which leaves room for the rest."""
+MOST_JSON = 16 * 2**20
+"""Bytes of the JSON in one message."""
+MOST_FOREIGN = 4 * 2**20 - 2**16
+"""Of what goes to a server that is not ours: in every language gRPC takes messages of 4 MiB without being told otherwise."""
+MOST_BYTES = MOST_JSON + 2**20
+"""Of one message."""
 MOST_TOOLS, MOST_NAME, MOST_DESCRIPTION = 500, 200, 4000
 LONGEST_WAIT = 3600.0
 """Seconds that a server may ask a caller to wait."""
@@ -24,7 +26,11 @@ LONGEST_WAIT = 3600.0
 
 def dumped(value: Mapping[str, Any]) -> bytes:
     """Return an object as JSON. Raises: ValueError for what JSON cannot say."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair is no UTF-8, and can be escaped only.
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def loaded(data: bytes) -> dict[str, Any]:

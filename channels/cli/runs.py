@@ -129,12 +129,14 @@ async def _doing(database: Database, tenant: str, workflow_id: str) -> str:
             return "opening"
         found = await explain.explain(tx, run)
     ended = sum(step.ended_at is not None for step in found.steps)
-    slots = [step.step for step in found.steps if step.status == "waiting"]
+    slots = [step.step for step in found.steps if step.status == "waiting" and step.detail.startswith("for its slot")]
+    turns = [step.step for step in found.steps if step.status == "waiting" and step.step not in slots]
     if held := operations.held(run):
         return f"{held}; `{link.command('resume', workflow_id, tenant=tenant)}` lets it go on"
     parts = [f"{ended} of {len(found.steps)} steps have ended" if found.steps else "deciding"]
     parts += [f"{len(found.waiting)} wait for a person (`{link.command('approvals', tenant=tenant)}`)"] if found.waiting else []
     parts += [f"{', '.join(slots)} wait{'s' if len(slots) == 1 else ''} for a slot"] if slots else []
+    parts += [f"{', '.join(turns)} wait{'s' if len(turns) == 1 else ''} for a breaker"] if turns else []
     return ", ".join(parts)
 
 

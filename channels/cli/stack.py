@@ -10,8 +10,10 @@ from rich.table import Table
 from channels.cli import link, screen
 from channels.cli.automations import Folders
 from channels.cli.link import Json
+from channels.cli.reconcile import EVERY, schedule
 from devstack import stack
 from devstack.progress import Progress as Say
+from settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -25,12 +27,18 @@ def up(as_json: Json = False) -> None:
     settings, applied = link.settings(), Folders()
     with progress() as say:
         settings = link.run(stack.up(settings, say, prepare=applied.apply_all))
+        link.run(_schedule(settings))
     _show(link.run(stack.status(settings)), as_json=as_json)
     for problem in applied.problems.values():
         screen.complain(problem)
     if applied.problems:
         names = ", ".join(applied.problems)
         link.fail(f"the stack is up, but not as these folders say: {names}; correct them and run `starter.py apply NAME`")
+
+
+async def _schedule(settings: Settings) -> None:
+    """Have the ledger compared with Temporal from time to time."""
+    await schedule(await link.temporal(settings), settings.task_queue, settings.tenant, EVERY)
 
 
 def down(as_json: Json = False) -> None:

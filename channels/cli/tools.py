@@ -21,6 +21,7 @@ from tools.lock import Definition, Lock
 
 LISTING = ("grpc", "mcp")
 """Kinds of sources that can be asked what they have; an HTTP source's operations stand in a file of the automation."""
+NOTHING = "{} has no tools of gRPC or MCP servers: there is nothing to accept"
 SIGNS = {"+": "green", "-": "red"}
 STYLES = {"added": "green", "changed": "yellow", "gone": "red"}
 
@@ -98,6 +99,8 @@ def check(automation: Automation, source: SourceName = None, as_json: link.Json 
     asked = link.run(_check(settings, automation, source))
     if as_json:
         screen.print_json([{"source": one.source, "problem": one.problem, "differences": one.changes} for one in asked])
+    elif not asked:
+        screen.show(NOTHING.format(automation))
     else:
         for one in asked:
             _show(one)
@@ -117,6 +120,8 @@ async def _pin(settings: Settings, automation: str, only: str | None, *, yes: bo
         Lock({name: named for name, named in lock.sources.items() if name not in dropped}).write(folder)
         changed = ", ".join([*(one.source for one in accepted), *(f"{name} (no source any more)" for name in dropped)])
         screen.show(f"{folder / manifest.LOCK} is written: {changed}; workers take it with their next call")
+    if not asked and not dropped:
+        screen.show(NOTHING.format(automation))
     return [f"{one.source} is as it was: it could not be asked" for one in asked if one.problem]
 
 

@@ -19,7 +19,7 @@ VISITS = 3
 """Later executions of one activity for one step are not aimed at: how many there are is a matter of time."""
 PATIENCE = 12.0
 """Seconds in which some run has to come by one of the boundaries aimed at."""
-AIMED = 10
+AIMED = 20
 """Boundaries that are aimed at together: the worker dies at the first that a run passes, and the rest are aimed at again."""
 PAUSE = 0.7
 """Seconds between a take-over and the next order to die, in which runs get on."""
@@ -34,7 +34,7 @@ class Campaign:
     report: Report
     seed: int
     until: float
-    crowd: int = 28
+    crowd: int = 30
     like: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
 
     @asynccontextmanager

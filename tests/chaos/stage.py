@@ -72,7 +72,7 @@ class Stage:
         return outcomes[0], passed, [*odd, *await self.checked({shape.name: outcomes[0]})]
 
     @asynccontextmanager
-    async def crowded(self, kinds: Sequence[Shape], count: int, every: float = 0.3) -> AsyncGenerator[None]:
+    async def crowded(self, kinds: Sequence[Shape], count: int, every: float = 0.15) -> AsyncGenerator[None]:
         """Keep runs in flight for as long as the block runs; those that are left go on to their end."""
         keeping = asyncio.create_task(self.crowd.keep(kinds, count, every))
         try:

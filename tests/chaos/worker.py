@@ -33,17 +33,18 @@ async def run(settings: Settings, watch: Watch, lock: Path) -> None:
     client = Client(**configured)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    watch.said("warm")
     with lock.open("w") as held:
-        # In a thread that nobody waits for: a spare that is stopped before its turn just ends.
-        turn = asyncio.get_running_loop().run_in_executor(None, fcntl.flock, held, fcntl.LOCK_EX)
-        await asyncio.wait([turn, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            os._exit(0)
-        watch.said("working")
         async with worker.model_of(settings) as model:
-            runner = WatchedRunner(worker.RUNNER, watch)
-            async with worker.make(settings, client, made, WatchedModel(model, watch), runner):
+            # Made before its turn, which is what takes time; it polls only when it is entered.
+            hand = worker.make(settings, client, made, WatchedModel(model, watch), WatchedRunner(worker.RUNNER, watch))
+            watch.said("warm")
+            # In a thread that nobody waits for: a spare that is stopped before its turn just ends.
+            turn = asyncio.get_running_loop().run_in_executor(None, fcntl.flock, held, fcntl.LOCK_EX)
+            await asyncio.wait([turn, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                os._exit(0)
+            watch.said("working")
+            async with hand:
                 sweeping = asyncio.create_task(Sweeper(database, client, settings.tenant).run())
                 await stop.wait()
                 sweeping.cancel()

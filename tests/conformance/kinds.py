@@ -6,6 +6,7 @@ what the server has now and loads the tools as a worker would. The token `SECRET
 """
 
 import shutil
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any, cast
 
 import yaml
 
+from devstack.web_server import listening
 from tests.fakes import MemoryDocuments
 from tests.servers import free_port
 from tests.tool_servers import SERVER, go_program, running
@@ -78,7 +80,7 @@ async def accept(automation: Path, access: Access) -> None:
     """Accept all that an automation's sources have now."""
     found = YamlFile(automation / manifest.NAME).read(Manifest)
     lock = Lock.read(automation)
-    for name, source in {**found.http, **found.grpc, **found.mcp}.items():
+    for name, source in {**found.grpc, **found.mcp}.items():
         if definitions := await source.discover(Place(name, automation, lock), access):
             lock = lock.accept(name, definitions)
     lock.write(automation)
@@ -115,4 +117,36 @@ async def go(folder: Path) -> AsyncGenerator[Served]:
         yield served
 
 
-KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Served]]] = {"python": python, "grpc": grpc, "go": go}
+@asynccontextmanager
+async def http(folder: Path) -> AsyncGenerator[Served]:
+    """An HTTP service with an OpenAPI document."""
+    from tests.conformance.http_server import MANIFEST, application, document
+
+    async with python(folder / "served") as behind, listening(application(behind)) as url:
+        (folder / "notes").mkdir(parents=True)
+        (folder / "notes" / "openapi.yaml").write_text(yaml.safe_dump(document(behind)))
+        source = {"openapi": "openapi.yaml", "server": "notes", "auth": {"bearer": "NOTE_TOKEN"}, "tools": MANIFEST}
+        async with listed(folder, {"http": {"notes": source}}, {"notes": url}) as served:
+            yield served
+
+
+@asynccontextmanager
+async def mcp(folder: Path) -> AsyncGenerator[Served]:
+    """An MCP server over streamable HTTP."""
+    from tests.conformance.mcp_server import manifest
+
+    port = free_port()
+    async with (
+        running((sys.executable, "-m", "tests.conformance.mcp_server", str(port)), f"127.0.0.1:{port}", quiet=True),
+        listed(folder, {"mcp": {"notes": manifest("notes")}}, {"notes": f"http://127.0.0.1:{port}/mcp"}) as served,
+    ):
+        yield served
+
+
+KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Served]]] = {
+    "python": python,
+    "http": http,
+    "grpc": grpc,
+    "go": go,
+    "mcp": mcp,
+}

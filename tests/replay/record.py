@@ -19,6 +19,7 @@ from typing import Any
 from temporalio.client import WorkflowHistory
 
 from contracts import names
+from contracts.upkeep import ReconcileRequest
 from database import Database
 from devstack import temporal_program
 from devstack.progress import to_stderr
@@ -152,13 +153,15 @@ async def paused(house: House) -> Handle:
 async def paused_unheard(house: House) -> Handle:
     """A pause whose wake-up is lost: the next decision finds out for itself."""
     handle = await house.start(plan(step("a", "probe.slow", note="one", seconds=1), done=False), plan(step("b", note="two")))
-    await house.until(handle, lambda found: bool(found.steps))
-    await operators.pause(house, handle, wake=False)
-    await house.until(handle, lambda found: statuses(found)["a"] == "done")
+
+    async def running() -> bool:
+        return len(await house.effects(handle)) == 1
 
     async def knows() -> bool:
         return bool((await handle.query(names.PROGRESS)).get("paused"))
 
+    await servers.until(running)
+    await operators.pause(house, handle, wake=False)
     await servers.until(knows)
     await operators.resume(house, handle)
     return handle
@@ -180,6 +183,24 @@ async def forked(house: House) -> Handle:
     handle = await operators.fork(house, original, "b")
     await house.decide(handle, (await house.waiting(handle)).waiting[0].id)
     return handle
+
+
+async def undo_left_to_a_person(house: House) -> Handle:
+    """The undo of a run that failed, one of whose compensations fails: a person has it tried again."""
+    await house.put("trouble", "erase", {"fail": "failed:1"})
+    handle = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", fail="failed")))
+    await house.ended(handle)
+    request = (await house.waiting(handle)).waiting[0]
+    undo: Handle = house.client.get_workflow_handle(request.workflow_id)
+    await undo.signal(names.DECIDE, {"request": request.id, "verdict": "approve", "by": "ann", "reason": "the site is back"})
+    return undo
+
+
+async def reconciled(house: House) -> Handle:
+    """A comparison as a Schedule starts it, which finds nothing."""
+    await house.ended(await house.start(plan()))
+    request = ReconcileRequest(tenant="default")
+    return await house.client.start_workflow(names.RECONCILE_ALL, request, id="reconcile", task_queue=house.settings.task_queue)
 
 
 async def cancelled_and_left(house: House) -> Handle:
@@ -206,6 +227,8 @@ SCENES = {
     "retried": Scene(retried),
     "forked": Scene(forked),
     "cancelled-and-left": Scene(cancelled_and_left),
+    "undo-left-to-a-person": Scene(undo_left_to_a_person, {"limits": {"replans": 0}}),
+    "reconciled": Scene(reconciled),
     "quick": Scene(quick, {"tools": {'"probe.write", effect="write"': '"probe.write", quick=True, effect="write"'}}),
 }
 

@@ -10,10 +10,15 @@ from semantic_kernel.functions import KernelFunction, kernel_function
 
 from contracts.errors import ToolFailed, ToolRetry, ToolUnknown
 from tests.contexts import context
+from tests.servers import free_port
+from tests.tool_servers import SERVER, running
 from tools import Tool
 from tools.adapters import semantic_kernel
 from tools.calls import call, parsed
 from tools.executors import python
+from tools.executors.executor import Access, Place
+from tools.executors.grpc import GrpcSource
+from tools.lock import Lock
 
 READ: dict[str, Any] = {"effect": "read", "guarantee": "pure"}
 WRITE: dict[str, Any] = {"effect": "write", "guarantee": "idempotent", "key_ttl": timedelta(days=1), "irreversible": True}
@@ -73,8 +78,7 @@ async def test_the_key_goes_along_where_the_model_cannot_see_it(kernel: Kernel, 
     assert await run(made, tmp_path, thing="nail") == {"output": "nail as lineage/step/1"}
 
 
-def test_it_is_found_in_an_automations_tools(tmp_path: Path) -> None:
-    code = """
+CODE = """
 from semantic_kernel import Kernel
 from semantic_kernel.core_plugins import MathPlugin
 from tools.adapters import semantic_kernel
@@ -83,5 +87,24 @@ kernel = Kernel()
 plugin = kernel.add_plugin(MathPlugin(), "math")
 add = semantic_kernel(plugin["Add"], kernel, name="math.add", effect="read", guarantee="pure")
 """
-    (tmp_path / "tools.py").write_text(code)
+
+
+def test_it_is_found_in_an_automations_tools(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(CODE)
     assert sorted(python.load(tmp_path / "tools.py")) == ["math.add"]
+
+
+async def test_a_tool_server_of_this_environment_serves_it_to_workers_of_any_other(tmp_path: Path) -> None:
+    (tmp_path / "probe").mkdir()
+    (tmp_path / "probe" / "tools.py").write_text(CODE)
+    address = f"127.0.0.1:{free_port()}"
+    source = GrpcSource.model_validate({"server": address, "tools": ["math.add"]})
+    place = Place("sums", tmp_path / "probe", Lock({}))
+    async with running((*SERVER, "--address", address, "--automations", tmp_path), address):
+        place = Place("sums", place.folder, Lock({}).accept("sums", await source.discover(place, Access({}, lambda name: None))))
+        executor = source.executor(place)
+        try:
+            (tool,) = source.tools(place, executor).values()
+            assert await call(tool, parsed(tool, {"input": 2, "amount": 3}), context(tmp_path)) == {"output": 5}
+        finally:
+            await executor.close()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import BadInput, PerdureError, ToolFailed, ToolRetry, ToolUnknown, TransientError
 from tools import wire
+from tools.calls import Incapable, NotStarted
 from tools.contract import SECRET, Lookup, Tool, ToolContext
 from tools.executors.channel import CONNECT_SECONDS, Line, Peer
 from tools.executors.executor import Access, Declaration, Executor, Place, bound
@@ -59,8 +60,9 @@ class GrpcExecutor:
         """See `tools.executors.executor.Executor`."""
         remote = self._tools[tool]
         body = wire.dumped(arguments)
-        if len(body) > wire.MOST_JSON:
-            raise ToolRetry(f"the arguments of {tool} have {len(body)} bytes, and {wire.MOST_JSON} can be sent")
+        most = wire.MOST_JSON if self._ours else wire.MOST_FOREIGN
+        if len(body) > most:
+            raise ToolRetry(f"the arguments of {tool} have {len(body)} bytes, and {most} can be sent")
         caller = wire.caller(context, ours=self._ours)
         stub = await self._stub(tool, context)
         request = pb.InvokeRequest(tool=tool, arguments=body, key=context.key, caller=caller, version=remote.version)
@@ -88,10 +90,10 @@ class GrpcExecutor:
         try:
             peer = self._peer(Access(context.endpoints, context.secrets.get))
         except BadInput as error:
-            raise ToolFailed(f"{tool}: {error}") from None
+            raise Incapable(f"{tool}: {error}") from None
         stub = await self._line.stub(peer, _left(tool, context))
         if changed := self._changed.get(tool):
-            raise ToolFailed(f"{tool} {changed}: it is not called until a person has looked at it: {self._mend}")
+            raise Incapable(f"{tool} {changed}: it is not called until a person has looked at it: {self._mend}")
         return stub
 
     async def _greet(self, stub: ToolExecutorStub, peer: Peer, seconds: float) -> None:
@@ -117,16 +119,16 @@ async def _asked(stub: ToolExecutorStub, peer: Peer, automation: str, seconds: f
         found = (await stub.List(pb.ListRequest(automation=automation), timeout=seconds)).tools
     except grpc.aio.AioRpcError as error:
         message = f"the tool server {peer.address} cannot be used ({_said(error)})"
-        raise (TransientError(message) if error.code() in PASSING else ToolFailed(message)) from None
+        raise (TransientError(message) if error.code() in PASSING else Incapable(message)) from None
     if len(found) > wire.MOST_TOOLS:
-        raise ToolFailed(f"the tool server {peer.address} lists {len(found)} tools, and {wire.MOST_TOOLS} are the most")
+        raise Incapable(f"the tool server {peer.address} lists {len(found)} tools, and {wire.MOST_TOOLS} are the most")
     return found
 
 
 def _left(tool: str, context: ToolContext) -> float:
     left = (context.deadline - datetime.now(UTC)).total_seconds()
     if left <= 0:
-        raise TransientError(f"{tool} was not started: its time was over")
+        raise NotStarted(f"{tool} was not started: its time was over")
     return left
 
 
@@ -138,7 +140,7 @@ def _cut(tool: str, remote: Remote, error: grpc.aio.AioRpcError) -> PerdureError
     """Say what a status code comes to. The request was sent, so a tool that writes may have acted."""
     message = f"{tool} gave no answer ({_said(error)})"
     if error.code() in REFUSED:
-        return ToolFailed(f"{tool} was refused by its server ({_said(error)})")
+        return Incapable(f"{tool} was refused by its server ({_said(error)})")
     if not remote.reads:
         return ToolUnknown(f"{message}; it may have acted")
     return TransientError(message) if error.code() in PASSING else ToolFailed(message)

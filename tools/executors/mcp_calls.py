@@ -25,7 +25,7 @@ from tools.lock import Definition
 KEY = "perdure/effect-key"
 """Where the effect's key goes along in a call's `_meta`."""
 MISSING = object()
-ABANDON_SECONDS = 1.5
+ABANDON_SECONDS = 0.4
 """How long a call that is given up may take to say so to the server."""
 TURNED_DOWN = (
     mcp_types.METHOD_NOT_FOUND,

@@ -1,13 +1,16 @@
 """A page of the web as the text that a reader sees."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from bs4 import BeautifulSoup, Tag
+from bs4.element import NavigableString
 
 from tools.invisible import visible
 
 UNREAD = frozenset((
-    "script", "style", "noscript", "template", "svg", "math", "iframe", "object", "embed", "canvas", "audio", "video", "head",
+    "script", "title", "style", "noscript", "template", "svg", "math", "iframe", "object", "embed", "canvas", "audio", "video", "head",
     "select", "datalist",
 ))  # fmt: skip
 BLOCKS = frozenset((
@@ -22,7 +25,9 @@ HIDING = re.compile(
 )
 RULE = re.compile(r"([^{}]{1,2000})\{([^{}]*)\}")
 PLAIN_SELECTOR = re.compile(r"([.#]?)([A-Za-z_][\w-]*)")
+INSTRUCTION = re.compile(r"<\?[^>]{0,2000}>")
 BREAK = "\x1e"
+MOST_TAGS = 50_000
 
 
 def text_of(html: str) -> tuple[str, str]:
@@ -31,18 +36,41 @@ def text_of(html: str) -> tuple[str, str]:
     Hidden: what says so by attribute or style, by a rule of the page's own `<style>` for a class, id or tag, and letters that show nothing.
     Text in the colour of its background is not found, nor what a stylesheet elsewhere hides.
     """
-    # Without instructions for XML, which the parser takes for a sign of another format, and without our own mark.
-    soup = BeautifulSoup(re.sub(r"<\?[^>]*>", "", html).replace(BREAK, " "), "html.parser")
+    # Without instructions for XML, which the parser takes for a sign of another format, and with a line that is not one of a URL.
+    plain = INSTRUCTION.sub("", html)
+    soup = BeautifulSoup(f"<!DOCTYPE html>\n{_bounded(plain)}", "html.parser")
     title = soup.title.get_text() if soup.title else ""
-    rules = _hidden_by_rule(soup)
-    for tag in soup.find_all(True):
-        if not tag.decomposed and (tag.name in UNREAD or _hidden(tag, rules)):
-            tag.decompose()
-    for tag in soup.find_all(list(BLOCKS)):
-        tag.insert_before(BREAK)
-        tag.append(BREAK)
-    lines = (" ".join(visible(line).split()) for line in soup.get_text().split(BREAK))
+    lines = (" ".join(visible(line).split()) for line in "".join(_shown(soup, _hidden_by_rule(soup))).split(BREAK))
     return " ".join(visible(title).split()), "\n".join(line for line in lines if line)
+
+
+def _bounded(html: str) -> str:
+    """Return a page up to where it has more tags than a parser can take in a short time."""
+    for count, found in enumerate(re.finditer("<", html)):
+        if count == MOST_TAGS:
+            return html[: found.start()]
+    return html
+
+
+def _shown(soup: BeautifulSoup, rules: set[str]) -> Iterator[str]:
+    """Yield the text that is seen, with a mark around each block. No call within a call: a page may be nested deeper than we may."""
+    open_tags: list[tuple[Iterator[Any], bool]] = [(iter(soup.contents), False)]
+    while open_tags:
+        children, block = open_tags[-1]
+        child = next(children, None)
+        if child is None:
+            open_tags.pop()
+            if block:
+                yield BREAK
+        elif isinstance(child, Tag):
+            if child.name in UNREAD or _hidden(child, rules):
+                continue
+            if block := child.name in BLOCKS:
+                yield BREAK
+            open_tags.append((iter(child.contents), block))
+        elif type(child) is NavigableString:
+            # Comments and their like are other types.
+            yield str(child).replace(BREAK, " ")
 
 
 def _hidden(tag: Tag, rules: set[str]) -> bool:

@@ -17,7 +17,7 @@ SANDBOXED = {
     'key_ttl=KEPT, compensate_with="probe.erase", seconds=2)\nasync def write(': (
         'key_ttl=KEPT, compensate_with="probe.erase", seconds=10, zone="sandbox")\nasync def write('
     ),
-    "lookup=_find, seconds=2)": 'lookup=_find, seconds=10, zone="sandbox")',
+    "lookup=_find, seconds=2)": 'lookup=_find, seconds=3, zone="sandbox")',
     "import asyncio\n": "import asyncio\nimport os\n",
     '{"note": arguments.note}, writer=context.key)': '{"note": f"{arguments.note} by {os.getpid()}"}, writer=context.key)',
 }

@@ -26,6 +26,18 @@ REFUND = {
     "required": ["id", "amount"],
     "properties": {"id": {"type": "string"}, "amount": {"type": "integer"}, "echo": {}},
 }
+
+
+def json_of(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+REFUNDED = json_of({"$ref": "#/components/schemas/Refund"})
+NEW_REFUND = {
+    "type": "object",
+    "required": ["amount"],
+    "properties": {"amount": {"type": "integer", "minimum": 1}, "how": {"type": "string"}},
+}
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "Shop", "version": "1"},
@@ -34,13 +46,13 @@ DOCUMENT: dict[str, Any] = {
             "post": {
                 "operationId": "createRefund",
                 "description": "Pay an order back.\u202e",
-                "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewRefund"}}}},
-                "responses": {"201": {"description": "ok", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refund"}}}}},
+                "requestBody": {"required": True, "content": json_of({"$ref": "#/components/schemas/NewRefund"})},
+                "responses": {"201": {"description": "ok", "content": REFUNDED}},
             },
             "get": {
                 "operationId": "findRefund",
                 "parameters": [{"name": "key", "in": "query", "required": True, "schema": {"type": "string"}}],
-                "responses": {"200": {"description": "ok", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refund"}}}}},
+                "responses": {"200": {"description": "ok", "content": REFUNDED}},
             },
         },
         "/refunds/{id}": {
@@ -48,33 +60,42 @@ DOCUMENT: dict[str, Any] = {
             "delete": {"operationId": "cancelRefund", "description": "Take it back.", "responses": {"204": {"description": "gone"}}},
             "get": {
                 "operationId": "getRefund",
-                "responses": {"200": {"description": "ok", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refund"}}}}},
+                "responses": {"200": {"description": "ok", "content": REFUNDED}},
             },
         },
         "/names": {
             "get": {
                 "operationId": "listNames",
-                "responses": {"200": {"description": "ok", "content": {"application/json": {"schema": {"type": "array", "items": {"type": "string"}}}}}},
+                "responses": {"200": {"description": "ok", "content": json_of({"type": "array", "items": {"type": "string"}})}},
             }
         },
     },
     "components": {
         "schemas": {
             "Refund": REFUND,
-            "NewRefund": {"type": "object", "required": ["amount"], "properties": {"amount": {"type": "integer", "minimum": 1}, "how": {"type": "string"}}},
+            "NewRefund": NEW_REFUND,
         }
     },
-}  # fmt: skip
+}
 TOOLS: dict[str, Any] = {
-    "shop.refund": {"operation": "createRefund", "effect": "egress", "guarantee": "idempotent", "key_ttl": "P1D", "compensate_with": "shop.cancel"},
+    "shop.refund": {
+        "operation": "createRefund",
+        "effect": "egress",
+        "guarantee": "idempotent",
+        "key_ttl": "P1D",
+        "compensate_with": "shop.cancel",
+    },
     "shop.cancel": {"operation": "cancelRefund", "effect": "egress", "guarantee": "idempotent", "key_ttl": "P1D", "irreversible": True},
     "shop.get": {"operation": "getRefund", "effect": "read", "guarantee": "pure"},
     "shop.names": {"operation": "listNames", "effect": "read", "guarantee": "pure"},
     "shop.guarded": {
-        "operation": "createRefund", "effect": "egress", "guarantee": "guarded", "irreversible": True,
+        "operation": "createRefund",
+        "effect": "egress",
+        "guarantee": "guarded",
+        "irreversible": True,
         "lookup": {"operation": "findRefund", "key": "query.key"},
     },
-}  # fmt: skip
+}
 Reply = Callable[[Request], Awaitable[Any]]
 
 
@@ -88,7 +109,15 @@ class Shop:
 
     async def any(self, request: Request) -> Any:
         body = (await request.body()).decode()
-        self.seen.append({"method": request.method, "path": request.scope["raw_path"].decode(), "query": str(request.query_params), "body": body, "headers": dict(request.headers)})  # fmt: skip
+        self.seen.append(
+            {
+                "method": request.method,
+                "path": request.scope["raw_path"].decode(),
+                "query": str(request.query_params),
+                "body": body,
+                "headers": dict(request.headers),
+            }
+        )
         if self.reply is not None:
             return self.reply
         if request.method == "DELETE":
@@ -141,9 +170,7 @@ def test_operations_are_tools(tmp_path: Path) -> None:
     refund = made["shop.refund"]
     assert sorted(made) == sorted(TOOLS) and refund.description == "Pay an order back." and refund.secrets == ("SHOP_TOKEN",)
     assert list(refund.arguments.model_json_schema()["properties"]) == ["amount", "how"]
-    assert refund.undo_arguments({"id": "r1", "amount": 5}) == {} and made["shop.cancel"].undo_arguments({"id": "r1", "amount": 5}) == {
-        "id": "r1"
-    }
+    assert made["shop.cancel"].undo_arguments({"id": "r1", "amount": 5}) == {"id": "r1"}
 
 
 def test_a_tools_version_names_what_it_calls(tmp_path: Path) -> None:
@@ -217,7 +244,7 @@ async def test_a_url_of_the_manifest_may_not_be_private_unless_it_is_named(shop:
 
 async def test_a_refused_login_names_the_secret(shop: Shop, tmp_path: Path) -> None:
     shop.reply = JSONResponse({}, 401)
-    with pytest.raises(ToolFailed, match="shop said 401: {}: look at the secret SHOP_TOKEN"):
+    with pytest.raises(ToolFailed, match=r"shop said 401: \{\}: look at the secret SHOP_TOKEN"):
         await use(shop, tmp_path, "shop.get", {"id": "r1"}, auth={"bearer": "SHOP_TOKEN"})
 
 
@@ -250,10 +277,10 @@ async def test_what_is_wrong_with_the_arguments_goes_back_to_the_model(shop: Sho
 )
 async def test_what_is_known_of_a_failure_is_what_is_said(shop: Shop, tmp_path: Path, reply: Any, reading: Any, writing: Any) -> None:
     shop.reply = reply
-    with pytest.raises(Exception) as caught:  # noqa: B017
+    with pytest.raises(Exception) as caught:
         await use(shop, tmp_path, "shop.get", {"id": "r1"})
     assert isinstance(caught.value, reading)
-    with pytest.raises(Exception) as caught:  # noqa: B017
+    with pytest.raises(Exception) as caught:
         await use(shop, tmp_path, "shop.refund", {"amount": 5})
     assert isinstance(caught.value, writing)
 
@@ -296,8 +323,16 @@ async def test_a_look_up_tells_what_happened(shop: Shop, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "reply",
-    [Response(status_code=403), Response(status_code=400), Response(status_code=410), JSONResponse([]), JSONResponse({}), PlainTextResponse("yes"), Response(b"", 200)],
-)  # fmt: skip
+    [
+        Response(status_code=403),
+        Response(status_code=400),
+        Response(status_code=410),
+        JSONResponse([]),
+        JSONResponse({}),
+        PlainTextResponse("yes"),
+        Response(b"", 200),
+    ],
+)
 async def test_a_look_up_that_says_neither_says_nothing(shop: Shop, tmp_path: Path, reply: Response) -> None:
     shop.reply = reply
     assert await look_up(shop, tmp_path) is None
@@ -311,9 +346,18 @@ async def test_a_look_up_that_did_not_work_is_made_again(shop: Shop, tmp_path: P
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"tools": {"shop.x": {"operation": "createRefnd", "effect": "read", "guarantee": "pure"}}}, r"tools\.yaml:2: http\.shop: shop\.openapi\.yaml has no operation 'createRefnd'; it has .*createRefund.* \(tool shop\.x\)"),
-    ({"tools": {"shop.x": {"operation": "createRefund", "effect": "egress", "guarantee": "pure"}}}, r"tools\.yaml:2: http\.shop: tool shop\.x cannot be registered"),
-    ({"tools": {"shop.x": {"effect": "read", "guarantee": "pure"}}}, r"tools\.yaml:6: http\.shop\.tools\.shop\.x\.operation: field required"),
+    (
+        {"tools": {"shop.x": {"operation": "createRefnd", "effect": "read", "guarantee": "pure"}}},
+        r"tools\.yaml:2: http\.shop: shop\.openapi\.yaml has no operation 'createRefnd'; it has .*createRefund.*shop\.x",
+    ),
+    (
+        {"tools": {"shop.x": {"operation": "createRefund", "effect": "egress", "guarantee": "pure"}}},
+        r"tools\.yaml:2: http\.shop: tool shop\.x cannot be registered",
+    ),
+    (
+        {"tools": {"shop.x": {"effect": "read", "guarantee": "pure"}}},
+        r"tools\.yaml:6: http\.shop\.tools\.shop\.x\.operation: field required",
+    ),
     ({"tools": {}}, "at least 1 item"),
     ({"openapi": "gone.yaml"}, r"gone\.yaml is missing"),
     ({"openapi": "../gone.yaml"}, r"tools\.yaml:2: .*does not lie in"),
@@ -325,10 +369,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"auth": {"bearer": "A", "basic": "B"}}, "one of {bearer: SECRET}"),
     ({"auth": {"header": "X-Api-Key"}}, "one of {bearer: SECRET}"),
     ({"allow": ["http://127.0.0.1"]}, r"http\.shop\.allow\.0"),
-    ({"tools": {"shop.x": {**TOOLS["shop.guarded"], "lookup": {"operation": "findRefund", "key": "query.id"}}}}, "has no parameter 'id' in its query"),
+    (
+        {"tools": {"shop.x": {**TOOLS["shop.guarded"], "lookup": {"operation": "findRefund", "key": "query.id"}}}},
+        "has no parameter 'id' in its query",
+    ),
     ({"tools": {"shop.x": {**TOOLS["shop.guarded"], "lookup": {"operation": "getRefund", "key": "body.id"}}}}, r"lookup\.key"),
     ({"colour": "red"}, r"http\.shop\.colour"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("source", "said"), WRONG)

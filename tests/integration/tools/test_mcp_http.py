@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from contracts.errors import BadInput
@@ -15,7 +16,9 @@ from tests.servers import free_port, until
 from tools import ToolFailed, ToolUnknown, TransientError
 from tools.executors.executor import Access, Place
 from tools.executors.mcp import McpSource
+from tools.executors.mcp_door import Hardened
 from tools.lock import Definition, Lock
+from tools.reach import Reach
 
 LISTED: dict[str, Any] = {
     "do.read": {"tool": "act", "effect": "read", "guarantee": "pure"},
@@ -65,6 +68,23 @@ async def test_an_address_of_a_private_network_must_be_an_endpoint(url: str, tmp
     literal = source(url=url)
     with pytest.raises(BadInput, match="is not public, and no endpoint of this installation names it"):
         await literal.discover(Place("server", tmp_path, Lock({})), Access({}, lambda name: None))
+
+
+@pytest.mark.parametrize(
+    ("address", "private", "said"),
+    [
+        ("http://169.254.169.254/latest", False, "is not public"),
+        ("http://[::ffff:10.0.0.1]/mcp", False, "is not public"),
+        ("http://93.184.215.14/mcp", False, "a secret is not sent over http"),
+        ("http://127.0.0.1:1/mcp", True, "is not public"),
+    ],
+)
+async def test_nothing_is_sent_to_where_it_may_not_go(address: str, private: bool, said: str) -> None:
+    named = frozenset({"127.0.0.1:2"})
+    transport = Hardened(Reach(private=named) if private else Reach())
+    with pytest.raises(httpx2.ConnectError, match=said):
+        await transport.handle_async_request(httpx2.Request("POST", address, headers={"authorization": "Bearer t0ken"}))
+    await transport.aclose()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -17,6 +18,7 @@ from tools import manifest
 from tools.executors.executor import Access
 from tools.lock import Lock
 
+READ: dict[str, Any] = {"effect": "read", "guarantee": "pure"}
 WRITE: dict[str, Any] = {"effect": "write", "guarantee": "guarded", "irreversible": True, "seconds": 5}
 
 
@@ -44,7 +46,7 @@ async def test_a_run_writes_a_file_through_a_foreign_server_once(database: Datab
         "command": command,
         "tools": {
             "files.write": {"tool": "write_file", **WRITE},
-            "files.read": {"tool": "read_text_file", "effect": "read", "guarantee": "pure"},
+            "files.read": {"tool": "read_text_file", **READ},
         },
     }
     path = tmp_path / "state" / "files" / "default" / "probe" / "note.txt"
@@ -92,8 +94,6 @@ async def test_a_changed_tool_stops_the_step_and_the_ledger_says_what_a_person_d
 @pytest.fixture(autouse=True)
 def _no_process_stays(tmp_path: Path) -> Any:
     yield
-    import psutil
-
     left = [one for one in psutil.process_iter(["cmdline"]) if any(str(tmp_path) in part for part in one.info["cmdline"] or ())]
     for process in left:
         process.kill()

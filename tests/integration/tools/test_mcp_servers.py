@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from contracts.errors import BadInput
 from tests.contexts import context
 from tests.mcp_servers import Desk, desk, installed, listening
 from tests.servers import free_port
@@ -78,6 +79,13 @@ async def test_texts_pictures_and_structured_content_come_back(everything: Desk)
     assert set(weather) >= {"temperature", "conditions"}
     (picture,) = (await everything.call("picture"))["content"]
     assert picture["type"] == "image" and picture["mimeType"] == "image/png"
+
+
+async def test_a_tool_that_would_ask_our_model_or_our_people_is_not_even_offered(packages: Path, tmp_path: Path) -> None:
+    command = ["node", str(packages / "server-everything" / "dist" / "index.js"), "stdio"]
+    for tool in ("trigger-sampling-request", "trigger-elicitation-request", "get-roots-list"):
+        with pytest.raises(BadInput, match=f"has no tool '{tool}'"):
+            await desk(McpSource.model_validate({"command": command, "tools": {"it": {"tool": tool, **READ}}}), tmp_path)
 
 
 async def test_a_foreign_server_sees_nothing_of_the_workers_environment(everything: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

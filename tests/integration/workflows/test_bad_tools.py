@@ -34,7 +34,7 @@ def told(house: House, call: int = -1) -> str:
         (step("a", note=5), "step a: `note`: 5 is not of type 'string'"),
         (step("a", nothing="x"), "step a: `nothing` is not an argument; there are note, ask, fail"),
         (step("a", "probe.nope"), "step a: there is no tool 'probe.nope'; use one of probe.final, "),
-        (step("a", "probe.erase", id="x"), "step a: there is no tool 'probe.erase'; use one of probe.final, "),
+        (step("a", "probe.erase"), "step a: there is no tool 'probe.erase'; use one of probe.final, "),
     ],
     ids=["wrong type", "unknown argument", "unknown tool", "tool outside the agent's list"],
 )
@@ -151,6 +151,21 @@ async def test_a_reading_tool_that_hangs_talks_rubbish_or_is_down_fails_its_step
         found = await house.run(plan(step("a", "probe.read")), plan())
         assert found.run.status == "completed" and statuses(found) == {"a": "failed"}
         assert f"probe.read failed: probe.read {said}" in why(found) and f"failed: a probe.read {said}" in told(house)
+
+
+@pytest.mark.parametrize(("how", "status"), [({"ask": True}, "failed"), ({"fail": "unknown"}, "unknown")])
+async def test_a_tool_that_is_gone_when_its_step_runs_fails_it_unless_it_may_have_acted_before(
+    house_of: HouseOf, how: dict[str, Any], status: str
+) -> None:
+    async with house_of(tools=SHORT, on_failure="keep", **ONCE) as house:
+        handle = await house.start(plan(step("a", "probe.guarded", note="one", **how)))
+        request = (await house.waiting(handle)).waiting[0].id
+        code = house.settings.automations / "probe" / "tools.py"
+        code.write_text(code.read_text().replace('"probe.guarded"', '"probe.another"'))
+        await house.decide(handle, request)
+        assert await house.ended(handle) == "FAILED"
+        found = await house.explained(handle)
+        assert statuses(found) == {"a": status} and "probe has no tool 'probe.guarded'; it has probe.another, " in why(found)
 
 
 async def test_what_why_prints_of_a_large_output_is_short(house_of: HouseOf) -> None:

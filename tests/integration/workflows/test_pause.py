@@ -78,7 +78,11 @@ async def test_a_pause_whose_wake_up_is_lost_holds_all_the_same(house: House) ->
 
 async def test_no_decision_is_made_while_paused(house: House) -> None:
     handle = await house.start(plan(step("a", "probe.slow", note="one", seconds=1.5), done=False), plan(step("b", note="two")))
-    await house.until(handle, lambda found: bool(found.steps))
+
+    async def running() -> bool:
+        return len(await house.effects(handle)) == 1
+
+    await until(running)
     await operators.pause(house, handle, wake=False)
     await paused(house, handle)
     assert house.model.count == 1
