@@ -6,7 +6,7 @@ STACK := $(BIN)/python starter.py
 SEMANTIC_KERNEL := semantic-kernel asyncpg grpcio grpcio-health-checking grpcio-reflection httpx2 jsonschema pgvector protobuf psutil \
 	pydantic-settings pytest pytest-asyncio pytest-timeout rfc8785 structlog temporalio[pydantic]
 
-.PHONY: demo test test-semantic-kernel lint format bench up down lock lock-semantic-kernel clean proto
+.PHONY: demo test test-semantic-kernel lint format bench chaos up down lock lock-semantic-kernel clean proto
 .DELETE_ON_ERROR:
 
 demo: .venv/.synced
@@ -31,6 +31,9 @@ format: .venv/.synced
 
 bench: .venv/.synced
 	$(BIN)/python -m bench $(ARGS)
+
+chaos: .venv/.synced
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 up down: .venv/.synced
 	$(STACK) $@

@@ -5,6 +5,7 @@ A value comes from the environment, else from `.perdure/stack.json` (which `star
 
 import json
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -130,3 +131,8 @@ class Settings(BaseSettings):
         connect.setdefault("target_host", self.temporal_address or f"127.0.0.1:{self.temporal_port}")
         connect.setdefault("namespace", "default")
         return connect
+
+
+def inherited(names: Iterable[str]) -> dict[str, str]:
+    """Return what a child process is given of this one's environment: these names, and nothing that is not set."""
+    return {name: os.environ[name] for name in names if name in os.environ}

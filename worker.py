@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
+import uvloop
 from openai import AsyncOpenAI
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkflowRunner
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 import logs
@@ -41,11 +42,10 @@ from workflows.upkeep import Reconcile
 
 LOG = structlog.get_logger(__name__)
 WORKFLOWS = [Orchestrator, Reconcile, Undo, Unknown]
-# The sandbox compiles a workflow's module anew for each run; what it imports holds no state and is loaded once, which takes
-# an eighth of a run's CPU away. Tests use SANDBOX, which watches every module of workflows/.
+# Workflow code imports contracts and the SDK only, and keeps nothing in its modules: tests see to both, and run it in SANDBOX, which
+# watches every module. Workers run it outside: the sandbox is entered for every payload, and takes a fifth of a worker's CPU.
 SANDBOX = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules("contracts"))
-SHARED = ("contracts", "workflows.steps", "workflows.plan", "workflows.control", "workflows.approval", "workflows.lifecycle")
-RUNNER = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED))
+RUNNER = UnsandboxedWorkflowRunner()
 
 
 def make(settings: Settings, client: Client, shared: Services, model: Model, runner: WorkflowRunner = RUNNER) -> Worker:
@@ -135,7 +135,7 @@ def main() -> None:
     settings = Settings()
     logs.configure(settings.log_format)
     try:
-        asyncio.run(run(settings.model_copy(update={"build": build}) if build else settings))
+        uvloop.run(run(settings.model_copy(update={"build": build}) if build else settings))
     except PerdureError as error:
         sys.exit(f"worker: {error}")
 

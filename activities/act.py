@@ -132,7 +132,8 @@ class Acting:
         error: Exception | None = None,
     ) -> ActResult:
         body = self._body(action, state, detail)
-        async with self._database.transaction(request.run.tenant) as tx:
+        alone = action.writes and action.passage.healthy and error is None
+        async with (self._database.once if alone else self._database.transaction)(request.run.tenant) as tx:
             await action.passage.ended(tx, error, request.run.lineage, request.step)
             if not action.writes:
                 await steps.end(tx, request.run.lineage, request.step, state, detail, output)
@@ -155,7 +156,8 @@ class Acting:
                 return
             await effects.record(tx, action.claim, "unknown", detail=detail)
             body = self._body(action, "unknown", detail)
-            attempt = activity.info().attempt
+            # By the claim's number: the activity's attempts are counted anew when somebody has it tried at once.
+            attempt = action.claim.attempt
             await records.append(tx, f"{action.claim.key}/unknown/{attempt}", "effect", request.run.lineage, request.step, body)
 
     def _body(self, action: Action, state: str, detail: str) -> dict[str, Any]:
@@ -183,6 +185,7 @@ class Acting:
             key=action.claim.key,
             deadline=action.claim.until,
             input=action.view.input,
+            ancestors=action.view.ancestors,
         )
 
     @activity.defn(name=names.GIVE_UP)

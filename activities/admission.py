@@ -192,7 +192,7 @@ class Admission:
         if due is not None and due.missed == "ask" and _late(due):
             return "late", f"its slot was {due.at:%Y-%m-%d %H:%M:%S} UTC: run it now?"
         # What a fork's family did must not happen twice unseen, whatever the rules allow.
-        shared = action.writes and action.view.parent
+        shared = action.writes and action.view.ancestors
         known = await lineage.done_in_family(tx, action.claim.lineage, action.tool.name, action.claim.digest) if shared else None
         if action.judgement.outcome == "require_approval":
             return "run", "; ".join(filter(None, (action.judgement.because, known)))

@@ -34,6 +34,11 @@ class Passage:
     threshold: Threshold
     lease: str | None = None
 
+    @property
+    def healthy(self) -> bool:
+        """Whether a good end has nothing to change."""
+        return not self.breaker.failures and not self.lease
+
     async def ended(self, tx: Tx, error: BaseException | None, lineage: str, step: str) -> None:
         """Note what the end of the call says of what was called. error: None where it went well."""
         counts = error is not None and _counts(error)

@@ -16,6 +16,7 @@ from ledger import approvals, effects, records
 from ledger.effects import Claim, Effect
 from ledger.runs import RunRow
 from policies.bundles import Bundle
+from tools.calls import Incapable
 from tools.contract import Tool
 
 UNSEEN = ("claimed", "unknown")
@@ -92,7 +93,7 @@ class Compensation:
                 claim = await effects.claim(tx, replace(_claim(row, tool, row.arguments, row.key), undoes=row.undoes))
             if claim is None:
                 raise TransientError("another attempt holds this effect", retry_after=1.0)
-            found = await self._called(tool, claim)
+            found = await self._called(tool, claim, doubt=not row.released)
             return replace(row, state=found.state, output=found.output, detail=found.detail)
         return await self._resolved(row, "unknown", None, row.detail or "the run ended before anybody saw how it ended")
 
@@ -143,18 +144,21 @@ class Compensation:
         who = f"{request.ruled_by}: {(request.ruling or {}).get('reason', '')}" if request.ruled_by else f"the request is {request.state}"
         return Left(f"{why}; left as it is ({who})")
 
-    async def _called(self, tool: Tool, claim: Claim) -> Effect:
-        """Call a tool under a claim and record how that ended. Raises: TransientError, with what may be tried again given back."""
+    async def _called(self, tool: Tool, claim: Claim, *, doubt: bool = False) -> Effect:
+        """Call a tool under a claim and record how that ended. Raises: TransientError, with what may be tried again given back.
+
+        doubt: an earlier call with this key may have acted, which one that was not made says nothing of.
+        """
         state, detail, output = "done", "", None
         try:
             output = await call(tool, parsed(tool, claim.arguments), self._context(tool, claim.step, claim.key, claim.until))
         except (ToolFailed, ToolRetry) as error:
-            state, detail = "failed", str(error)
+            state, detail = "unknown" if doubt and isinstance(error, Incapable | ToolRetry) else "failed", str(error)
         except ToolUnknown as error:
             state, detail = "unknown", str(error)
         except TransientError as error:
             async with self.services.database.transaction(self.tenant) as tx:
-                await effects.release(tx, claim, str(error))
+                await effects.release(tx, claim, str(error), doubt=doubt)
             raise
         async with self.services.database.transaction(self.tenant) as tx:
             if not await effects.record(tx, claim, state, output=output, detail=detail):

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from contracts.errors import PermanentError
 from database import Database, Tx
 from ledger import decisions
 from ledger.breakers import Breaker, Kind, Threshold
-from ledger.decisions import Entry, Hold
+from ledger.decisions import Entry, Hold, LastCall
 from policies.automation import Route
 from policies.prices import Tokens, cost, worst_case
 from tools.contract import Tool, ToolContext
@@ -57,7 +57,7 @@ class Notebook:
     database: Database
     tenant: str
     hold: Hold
-    entries: dict[int, Entry]
+    entries: Mapping[int, Entry]
     automation: str
     breakers: Sequence[Breaker]
     threshold: Threshold
@@ -79,7 +79,7 @@ class Notebook:
 
     async def note_look_up(self, idx: int, tool: str, digest: str, reply: dict[str, Any]) -> None:
         """Journal one look-up in a commit of its own."""
-        async with self.database.transaction(self.tenant) as tx:
+        async with self.database.once(self.tenant) as tx:
             await decisions.note_look_up(tx, self.hold, idx, tool, digest, reply)
 
     async def look_up(self, tool: Tool, arguments: Any, context: ToolContext) -> dict[str, Any]:
@@ -148,7 +148,8 @@ class Notebook:
 
     async def _made(self, model: Model, question: Question, *, reserved: bool) -> Said:
         if not reserved:
-            async with self.database.transaction(self.tenant) as tx:
+            closed = self._breaker("model", "", question.model).state == "closed"
+            async with (self.database.once if closed else self.database.transaction)(self.tenant) as tx:
                 await self.reserve(tx, question)
         try:
             reply = await model.complete(question.route, question.model, question.messages, question.schema)
@@ -177,10 +178,19 @@ class Notebook:
         """Journal and settle the last call, if it is not: with the decision itself, or before anything else is asked."""
         if said := self._unsettled:
             await self._passed(tx, None)
-            reply = {"text": said.text, "model": said.model, "cost": said.cost}
-            await decisions.end_call(tx, self.hold, self.idx, reply=reply, cost=said.cost)
+            await decisions.end_call(tx, self.hold, self.idx, reply=_reply(said), cost=said.cost)
             self._unsettled = None
             self.turn()
+
+    async def last(self, tx: Tx) -> LastCall | None:
+        """Return the last call, to be settled with the decision itself, or settle it here where the decision's cost must be summed up."""
+        if self.hold.fence > 1 or self._unsettled is None:
+            await self.settle(tx)
+            return None
+        await self._passed(tx, None)
+        said = self._unsettled
+        self._unsettled = None
+        return LastCall(self.turn(), _reply(said), said.cost)
 
     async def settle_now(self) -> None:
         """Settle in a commit of its own, so that a retry resumes after this call."""
@@ -193,6 +203,10 @@ class Notebook:
         if self.hold.fence == 1:
             return sum(said.cost for said in self.calls)
         return await decisions.cost(tx, self.hold)
+
+
+def _reply(said: Said) -> dict[str, Any]:
+    return {"text": said.text, "model": said.model, "cost": said.cost}
 
 
 def _price(question: Question, reply: Reply, *, free: bool) -> int:

@@ -18,8 +18,8 @@ from contracts.decisions import Decision, ProposeRequest
 from contracts.errors import BadAnswer, BadInput, PermanentError, ToolFailed, ToolRetry
 from contracts.plans import PlanStep
 from database import Tx
-from ledger import decisions, runs, steps, views
-from ledger.decisions import Entry, Hold
+from ledger import decisions, steps
+from ledger.decisions import Taken
 from memory import sessions
 from memory.sessions import Turn
 from policies.answers import Answer, Asked, parse
@@ -60,14 +60,13 @@ class Proposing:
         bundle = await self._services.bundles.get(request.run.tenant, request.run.bundle)
         question = None
         async with self._database.transaction(request.run.tenant) as tx:
-            if await runs.paused(tx, request.run.lineage):
-                # Asked before the decision is taken: until then the last plan is the newest, and its steps may be tried again.
+            taken = await decisions.take(tx, request.run.lineage, request.step)
+            if taken is None:
                 return Decision(seq=request.seq, digest="", paused=True)
-            hold, result, entries = await decisions.take(tx, request.run.lineage, request.step)
-            if result is not None:
-                return Decision.model_validate(result)
-            proposal = await self._begun(tx, request, bundle, hold, entries)
-            if not proposal.agent.context and not entries:
+            if taken.result is not None:
+                return Decision.model_validate(taken.result)
+            proposal = await self._begun(tx, request, bundle, taken)
+            if not proposal.agent.context and not taken.entries:
                 question = await self._question(proposal, proposal.messages)
                 await proposal.notebook.reserve(tx, question)
         await self._read_context(proposal)
@@ -75,17 +74,17 @@ class Proposing:
         metrics.DECISION_SECONDS.labels(bundle.automation).observe(time.perf_counter() - started)
         return decision
 
-    async def _begun(self, tx: Tx, request: ProposeRequest, bundle: Bundle, hold: Hold, entries: dict[int, Entry]) -> Proposal:
+    async def _begun(self, tx: Tx, request: ProposeRequest, bundle: Bundle, taken: Taken) -> Proposal:
         lineage, menu = request.run.lineage, self._menu(bundle)
         failed = await steps.failures(tx, lineage, list(request.failed))
         if failed:
             await steps.skip_open(tx, lineage, "another plan took its place")
-        frame, threshold = await views.frame(tx, lineage), breakers.threshold(bundle)
+        frame, threshold = taken.frame, breakers.threshold(bundle)
         return Proposal(
             request=request,
             bundle=bundle,
             menu=menu,
-            notebook=Notebook(self._database, request.run.tenant, hold, entries, bundle.automation, frame.breakers, threshold),
+            notebook=Notebook(self._database, request.run.tenant, taken.hold, taken.entries, bundle.automation, frame.breakers, threshold),
             frame=frame,
             failed=failed,
             turns=await sessions.latest(tx, lineage, request.seq, limit=menu.agent.turns),
@@ -193,10 +192,10 @@ class Proposing:
         request, hold, notebook = proposal.request, proposal.notebook.hold, proposal.notebook
         turns = [Turn("user", request.step, proposal.prompt), Turn("assistant", proposal.bundle.settings.planner, said.text)]
         async with self._database.transaction(request.run.tenant) as tx:
-            await notebook.settle(tx)
+            last = await notebook.last(tx)
             await sessions.append(tx, hold.lineage, request.seq, turns)
             decision = proposal.decision(answer, planned, await notebook.cost(tx))
             result = {**decision.model_dump(mode="json"), "taint": proposal.taint}
             body = proposal.record(decision, planned, said, self._services.build)
-            await decisions.finish(tx, hold, result, body, after=proposal.frame.position, steps=planned)
+            await decisions.finish(tx, hold, result, body, after=proposal.frame.position, steps=planned, last=last)
         return decision

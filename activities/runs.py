@@ -42,7 +42,7 @@ class Opening:
                 request = request.model_copy(update={"input": original.input})
             _check(request, bundle)
             async with self._database.transaction(tenant) as tx:
-                row = await runs.open_run(tx, _row(request, bundle), limit_micros=bundle.settings.budget.run_micros)
+                row = await runs.open_run(tx, _row(request, bundle, original), limit_micros=bundle.settings.budget.run_micros)
                 body = {
                     "event": "opened", "automation": row.automation, "bundle": row.bundle, "by": row.starter,
                     "workflow_id": row.workflow_id, "input": row.input, "build": self._services.build,
@@ -90,7 +90,7 @@ def _check(request: OpenRunRequest, bundle: Bundle) -> None:
     bundle.check_input(request.input)
 
 
-def _row(request: OpenRunRequest, bundle: Bundle) -> RunRow:
+def _row(request: OpenRunRequest, bundle: Bundle, original: RunRow | None) -> RunRow:
     return RunRow(
         lineage=request.lineage,
         workflow_id=request.workflow_id,
@@ -103,6 +103,7 @@ def _row(request: OpenRunRequest, bundle: Bundle) -> RunRow:
         summary="",
         started_at=datetime.now(UTC),
         ended_at=None,
-        parent=request.fork.lineage if request.fork else None,
+        parent=original.lineage if original else None,
         parent_step=request.fork.step if request.fork else None,
+        ancestors=[*original.ancestors, original.lineage] if original else [],
     )

@@ -1,7 +1,7 @@
 """What activities work with, injected by `worker.py`."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,9 +39,19 @@ class Services:
     heartbeat_seconds: float
 
     def context(
-        self, bundle: Bundle, tool: Tool, *, tenant: str, lineage: str, step: str, key: str, deadline: datetime, input: Mapping[str, Any]
+        self,
+        bundle: Bundle,
+        tool: Tool,
+        *,
+        tenant: str,
+        lineage: str,
+        step: str,
+        key: str,
+        deadline: datetime,
+        input: Mapping[str, Any],
+        ancestors: Sequence[str] = (),
     ) -> ToolContext:
-        """Return what one call of a tool may know and use."""
+        """Return what one call of a tool may know and use. ancestors: the lineages that a fork comes from."""
         settings = bundle.settings.settings
         return ToolContext(
             tenant=tenant,
@@ -57,6 +67,7 @@ class Services:
             folder=self.files / tenant / bundle.automation,
             options=settings.get("tools", {}).get(tool.name, {}),
             secrets=self._secrets(tool),
+            ancestors=ancestors,
         )
 
     def _secrets(self, tool: Tool) -> dict[str, str]:

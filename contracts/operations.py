@@ -11,7 +11,7 @@ class Word(Strict):
     """A person's word on a run; as a raw signal it is a claim until the ledger has looked at it."""
 
     by: str = Field(min_length=1, max_length=200)
-    reason: str = Field("", max_length=2000)
+    reason: str = Field(default="", max_length=2000)
 
 
 class StepWord(Word):

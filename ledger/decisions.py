@@ -1,19 +1,27 @@
 """Decisions and their journal: taken with a fencing number, resumed after the last entry, recorded once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contracts.errors import BudgetExceeded, Superseded
+from contracts.errors import BudgetExceeded, PermanentError, Superseded
 from contracts.plans import PlanStep
 from database import Tx
+from ledger import views
 from ledger.runs import scope
+from ledger.views import Frame
 
-TAKE = """
-INSERT INTO decision (tenant, lineage, step) VALUES ($1, $2, $3)
-ON CONFLICT (tenant, lineage, step) DO UPDATE SET fence = decision.fence + (decision.result IS NULL)::int
-RETURNING fence, result
-"""
+# Read with what the decision must know of its run. A paused one is not taken: until it is resumed the last plan is the newest, and
+# its steps may be tried again.
+TAKE = f"""
+WITH frame AS ({views.FRAME}), taken AS (
+    INSERT INTO decision (tenant, lineage, step)
+    SELECT tenant, lineage, $3 FROM run WHERE tenant = $1 AND lineage = $2 AND paused_at IS NULL
+    ON CONFLICT (tenant, lineage, step) DO UPDATE SET fence = decision.fence + (decision.result IS NULL)::int
+    RETURNING fence, result
+)
+SELECT frame.*, taken.* FROM frame LEFT JOIN taken ON true
+"""  # noqa: S608
 DONE_ENTRIES = """
 SELECT DISTINCT ON (idx) idx, kind, name, digest, reply, cost FROM journal
  WHERE tenant = $1 AND lineage = $2 AND step = $3 AND state = 'done' ORDER BY idx, fence DESC
@@ -65,7 +73,7 @@ WITH held AS ({HELD})
 INSERT INTO journal (tenant, lineage, step, fence, idx, kind, state, name, digest, reply, ended_at)
 SELECT $1, $2, $3, $4, $5, 'lookup', 'done', $6, $7, $8, now() FROM held
 """  # noqa: S608
-# A decision is recorded whole or not at all: its result, its plan and its record are one statement.
+# A decision is recorded whole or not at all: its result, its plan, its record and the end of its last call are one statement.
 FINISH = f"""
 WITH held AS ({HELD}), finished AS (
     UPDATE decision SET result = $5, done_at = now()
@@ -81,6 +89,12 @@ WITH held AS ({HELD}), finished AS (
     INSERT INTO record (tenant, id, kind, lineage, step, body)
     SELECT $1, concat_ws('/', $2, $3), 'decision', $2, $3, $13 FROM finished
     ON CONFLICT (tenant, id) DO NOTHING
+), ended AS (
+    UPDATE journal SET state = 'done', reply = $15, cost = $16, ended_at = now() FROM finished
+     WHERE tenant = $1 AND lineage = $2 AND journal.step = $3 AND fence = $4 AND idx = $14 AND state = 'started'
+    RETURNING reserved
+), settled AS (
+    UPDATE budget SET reserved = budget.reserved - ended.reserved, spent = spent + $16 FROM ended WHERE tenant = $1 AND scope = $17
 )
 SELECT count(*) FROM finished
 """  # noqa: S608
@@ -113,16 +127,38 @@ class Hold:
         return self.lineage, self.step, self.fence
 
 
-async def take(tx: Tx, lineage: str, step: str) -> tuple[Hold, dict[str, Any] | None, dict[int, Entry]]:
-    """Take a decision. Return the hold, the result if it was made before, and the entries an earlier attempt left by index."""
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """The call of a model that gave the decision. cost: micro-dollars."""
+
+    idx: int
+    reply: dict[str, Any]
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A decision that was taken: the hold, the result if it was made before, and the entries an earlier attempt left by index."""
+
+    hold: Hold
+    frame: Frame
+    result: dict[str, Any] | None = None
+    entries: Mapping[int, Entry] = field(default_factory=dict[int, Entry])
+
+
+async def take(tx: Tx, lineage: str, step: str) -> Taken | None:
+    """Take a decision; None where the run is paused. Raises: PermanentError where there is no run of this lineage."""
     row = await tx.row(TAKE, tx.tenant, lineage, step)
-    assert row is not None
-    hold = Hold(lineage, step, row["fence"])
-    if row["result"] is not None or hold.fence == 1:
-        return hold, row["result"], {}
-    await tx.execute(LOSE, tx.tenant, *hold.key, scope(lineage))
+    if row is None:
+        raise PermanentError(f"there is no run {lineage!r}")
+    if row["fence"] is None:
+        return None
+    taken = Taken(Hold(lineage, step, row["fence"]), views.frame(row), row["result"])
+    if taken.result is not None or taken.hold.fence == 1:
+        return taken
+    await tx.execute(LOSE, tx.tenant, *taken.hold.key, scope(lineage))
     rows = await tx.fetch(DONE_ENTRIES, tx.tenant, lineage, step)
-    return hold, None, {row["idx"]: Entry(**dict(row)) for row in rows}
+    return replace(taken, entries={row["idx"]: Entry(**dict(row)) for row in rows})
 
 
 async def begin_call(tx: Tx, hold: Hold, idx: int, model: str, digest: str, reserve: int) -> int:
@@ -155,12 +191,20 @@ async def note_look_up(tx: Tx, hold: Hold, idx: int, tool: str, digest: str, rep
 
 
 async def finish(
-    tx: Tx, hold: Hold, result: dict[str, Any], body: dict[str, Any], *, after: int = 0, steps: Sequence[PlanStep] = ()
+    tx: Tx,
+    hold: Hold,
+    result: dict[str, Any],
+    body: dict[str, Any],
+    *,
+    after: int = 0,
+    steps: Sequence[PlanStep] = (),
+    last: LastCall | None = None,
 ) -> None:
     """Record a decision with its plan; from here on it is returned, never made anew. A step that is there already stays as it is.
 
-    after: the position of the run's last planned step. Raises: Superseded.
+    after: the position of the run's last planned step. last: the call of a model that is settled with it. Raises: Superseded.
     """
+    last = last or LastCall(-1, {}, 0)
     columns = (
         [step.id for step in steps],
         [step.tool for step in steps],
@@ -169,7 +213,9 @@ async def finish(
         [step.why for step in steps],
         [step.approval for step in steps],
     )
-    if not await tx.value(FINISH, tx.tenant, *hold.key, result, after, *columns, body):
+    if not await tx.value(
+        FINISH, tx.tenant, *hold.key, result, after, *columns, body, last.idx, last.reply, last.cost, scope(hold.lineage)
+    ):
         raise Superseded
 
 

@@ -43,11 +43,8 @@ ON CONFLICT (tenant, lineage, step) DO NOTHING
 FORKS = "SELECT * FROM run WHERE tenant = $1 AND parent = $2 ORDER BY started_at"
 # The family: up to the first original, and down to every fork of it. What may have been done counts like what was.
 DONE_IN_FAMILY = """
-WITH RECURSIVE elder AS (
-    SELECT lineage, parent FROM run WHERE tenant = $1 AND lineage = $2
-    UNION SELECT run.lineage, run.parent FROM run JOIN elder ON run.lineage = elder.parent WHERE run.tenant = $1
-), family AS (
-    SELECT lineage FROM elder WHERE parent IS NULL
+WITH RECURSIVE family AS (
+    SELECT ancestors[1] AS lineage FROM run WHERE tenant = $1 AND lineage = $2
     UNION SELECT run.lineage FROM run JOIN family ON run.parent = family.lineage WHERE run.tenant = $1
 )
 SELECT effect.key, effect.state, run.workflow_id

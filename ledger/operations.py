@@ -97,7 +97,8 @@ async def retry(tx: Tx, lineage: str, word: StepWord, *, channel: str, claim: st
         known = ", ".join(row.step for row in await steps.of_run(tx, lineage)) or "none yet"
         return _refused(f"{run.workflow_id} has no step {word.step!r}; there are: {known}")
     if step.ended_at is None:
-        return Operated(accepted=True, open=True, message=_open(run, step))
+        needed = [row for row in await steps.of_run(tx, lineage) if row.step in step.needs and row.ended_at and row.status != "done"]
+        return Operated(accepted=True, open=True, message=_open(run, step, needed))
     if refused := _not_openable(run, step, decisions[-1]["step"] if decisions else step.decision):
         return _refused(refused)
     await tx.execute(REOPEN, tx.tenant, lineage, step.step)
@@ -170,7 +171,9 @@ def _refused(why: str) -> Operated:
     return Operated(accepted=False, changed=False, message=why)
 
 
-def _open(run: RunRow, step: StepRow) -> str:
+def _open(run: RunRow, step: StepRow, needed: list[StepRow]) -> str:
+    if needed:
+        return f"{step.step} needs {needed[0].step}, which is {needed[0].status}: retry that"
     if run.paused_at:
         return f"{step.step} has not ended; it goes on when the run is resumed"
     waits = {"needs_approval": "waits for a person", "waiting": f"waits {step.detail}"}
@@ -185,7 +188,7 @@ def _not_openable(run: RunRow, step: StepRow, decision: str) -> str | None:
     if step.status == "refused":
         return f"{step.step} was refused ({step.detail}); a person's no is not retried. When the run has ended, {fork}"
     if step.status not in OPENABLE:
-        return f"{step.step} was {step.status} ({step.detail}): retry the step that it needs"
+        return f"{step.step} was {step.status} ({step.detail}): a step is retried that failed, was denied, or has an unknown end"
     if step.decision != decision:
         return f"{step.step} belongs to {step.decision}, and {decision} took its place. When the run has ended, {fork}"
     return None

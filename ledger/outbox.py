@@ -21,7 +21,7 @@ Send = Callable[[str, dict[str, Any]], Awaitable[bool]]
 
 async def put(tx: Tx, workflow_id: str, wake: Wake) -> None:
     """Leave a wake-up for a workflow, to be sent after this transaction has committed."""
-    await tx.execute(PUT, tx.tenant, workflow_id, wake.model_dump(mode="json"))
+    await tx.execute(PUT, tx.tenant, workflow_id, wake.model_dump(mode="json", exclude_defaults=True))
 
 
 async def deliver(database: Database, tenant: str, send: Send) -> int:

@@ -1,6 +1,6 @@
 """Runs: one row for each lineage, inserted once, with its bundle pinned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -8,8 +8,8 @@ from database import Tx
 
 # The row is inserted once and then only read: whatever a retry or a reset would pin, the first answer stands.
 OPEN = """
-INSERT INTO run (tenant, lineage, workflow_id, automation, pattern, bundle, starter, input, parent, parent_step)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO run (tenant, lineage, workflow_id, automation, pattern, bundle, starter, input, parent, parent_step, ancestors)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (tenant, lineage) DO NOTHING
 """
 BUDGET = "INSERT INTO budget (tenant, scope, limit_micros) VALUES ($1, $2, $3) ON CONFLICT (tenant, scope) DO NOTHING"
@@ -19,7 +19,6 @@ LATEST = "SELECT * FROM run WHERE tenant = $1 AND ($2::text IS NULL OR status = 
 CLOSE = """
 UPDATE run SET status = $3, summary = $4, ended_at = now() WHERE tenant = $1 AND lineage = $2 AND status = 'running'
 """
-PAUSED = "SELECT paused_at IS NOT NULL FROM run WHERE tenant = $1 AND lineage = $2"
 COUNTS = "SELECT status, count(*) AS count FROM run WHERE tenant = $1 GROUP BY status"
 SPENT = "SELECT limit_micros, reserved, spent FROM budget WHERE tenant = $1 AND scope = $2"
 
@@ -49,6 +48,8 @@ class RunRow:
     parent: str | None = None
     """The lineage of the run it was forked from, and the step or decision where."""
     parent_step: str | None = None
+    ancestors: list[str] = field(default_factory=list[str])
+    """The lineages before its own, the first original first."""
 
     @classmethod
     def from_row(cls, row: Any) -> Self:
@@ -65,7 +66,7 @@ async def open_run(tx: Tx, run: RunRow, *, limit_micros: int) -> RunRow:
     """Insert the run and its budget once and return the row that stands. ``run``'s status and times are not used."""
     await tx.execute(
         OPEN, tx.tenant, run.lineage, run.workflow_id, run.automation, run.pattern, run.bundle, run.starter, run.input,
-        run.parent, run.parent_step,
+        run.parent, run.parent_step, run.ancestors,
     )  # fmt: skip
     await tx.execute(BUDGET, tx.tenant, scope(run.lineage), limit_micros)
     return RunRow.from_row(await tx.row(READ, tx.tenant, run.lineage))
@@ -91,11 +92,6 @@ async def latest(tx: Tx, *, status: str | None = None, limit: int = 50) -> list[
 async def close(tx: Tx, lineage: str, status: str, summary: str) -> bool:
     """End a run; return False where it had ended before."""
     return await tx.execute(CLOSE, tx.tenant, lineage, status, summary) > 0
-
-
-async def paused(tx: Tx, lineage: str) -> bool:
-    """Return whether a run is paused."""
-    return bool(await tx.value(PAUSED, tx.tenant, lineage))
 
 
 async def spending(tx: Tx, lineage: str) -> tuple[int, int, int]:

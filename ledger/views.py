@@ -15,7 +15,7 @@ from ledger.steps import StepRow
 
 VIEW = f"""
 SELECT to_jsonb(s) AS step, to_jsonb(e) AS effect, run.automation, run.workflow_id, run.input, run.bundle, run.status AS run_status,
-       run.paused_at IS NOT NULL AS paused, run.parent,
+       run.paused_at IS NOT NULL AS paused, run.ancestors,
        coalesce(d.result -> 'taint', '[]') AS taint,
        coalesce(extract(epoch FROM e.deadline - clock_timestamp())::float8, 0) AS wait,
        (SELECT limit_micros - spent - reserved FROM budget WHERE tenant = $1 AND scope = $4) AS left,
@@ -32,11 +32,12 @@ SELECT to_jsonb(s) AS step, to_jsonb(e) AS effect, run.automation, run.workflow_
  WHERE s.tenant = $1 AND s.lineage = $2 AND s.step = $3
 """  # noqa: S608
 FRAME = f"""
-SELECT run.automation, run.input, coalesce(budget.limit_micros - budget.spent - budget.reserved, 0) AS left,
+SELECT run.automation, run.input,
+       coalesce(budget.limit_micros - budget.spent - budget.reserved, 0) AS left,
        (SELECT coalesce(jsonb_agg({breakers.STANDING}), '[]') FROM breaker b
          WHERE b.tenant = $1 AND (b.kind = 'model' OR b.automation = run.automation)) AS breakers,
        (SELECT coalesce(max(position), 0) FROM plan_step WHERE tenant = $1 AND lineage = $2) AS position
-  FROM run LEFT JOIN budget ON budget.tenant = run.tenant AND budget.scope = $3
+  FROM run LEFT JOIN budget ON budget.tenant = run.tenant AND budget.scope = 'run:' || $2::text
  WHERE run.tenant = $1 AND run.lineage = $2
 """  # noqa: S608
 STEP, EFFECT, REQUEST = TypeAdapter(StepRow), TypeAdapter(Effect | None), TypeAdapter(Request | None)
@@ -59,8 +60,8 @@ class ActionView:
     bundle: str
     run_status: str
     paused: bool
-    parent: str | None
-    """The lineage that a fork was forked from."""
+    ancestors: list[str]
+    """The lineages that a fork comes from."""
     taint: list[str]
     left: int
     wait: float
@@ -82,10 +83,8 @@ class Frame:
     """Those of the automation's tools and of all models that ever failed."""
 
 
-async def frame(tx: Tx, lineage: str) -> Frame:
-    """Return what a decision must know of its run, which is open."""
-    row = await tx.row(FRAME, tx.tenant, lineage, scope(lineage))
-    assert row is not None
+def frame(row: Any) -> Frame:
+    """Map one row of `FRAME`."""
     return Frame(row["automation"], row["input"], row["left"], row["position"], tuple(breakers.standings(row["breakers"])))
 
 
@@ -105,7 +104,7 @@ async def action(tx: Tx, lineage: str, step: str) -> ActionView | None:
         bundle=row["bundle"],
         run_status=row["run_status"],
         paused=row["paused"],
-        parent=row["parent"],
+        ancestors=row["ancestors"],
         taint=row["taint"],
         left=row["left"] or 0,
         wait=row["wait"],

@@ -9,6 +9,7 @@ ALTER TABLE run
     ADD COLUMN ending text CHECK (ending IN ('undo', 'keep')),
     ADD COLUMN parent text,
     ADD COLUMN parent_step text,
+    ADD COLUMN ancestors text[] NOT NULL DEFAULT '{}',
     -- Not validated: the rows there are have no parent, and the check of them would need a tenant.
     ADD FOREIGN KEY (tenant, parent) REFERENCES run (tenant, lineage) NOT VALID,
     ADD CHECK ((parent IS NULL) = (parent_step IS NULL));

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ WORKER = "worker"
 class ToolContext:
     """What one call of a tool may know and use; nothing else reaches it.
 
+    ancestors: in a fork, the lineages it comes from: what those made before its point is its own to work on.
     key: the effect's key, the same for every attempt; hand it to whoever can dedupe.
     deadline: when this attempt must have ended, UTC.
     input: the run's input; settings: the bundle's `settings`; options: what these say below `tools` of this very tool.
@@ -48,6 +49,7 @@ class ToolContext:
     folder: Path
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    ancestors: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,9 +124,11 @@ class Fetcher:
         does not act, ToolFailed for an answer that cannot be read, and TransientError for the rest.
         """
         hop = _Hop(request, parsed(request.url))
-        seconds = (request.deadline - datetime.now(UTC)).total_seconds()
-        if seconds <= 0:
+        left = (request.deadline - datetime.now(UTC)).total_seconds()
+        if left <= 0:
             raise NotStarted(f"{hop.url.host} was not called: its time was over")
+        # A little before whoever set the deadline looks at it: only here is it known whether anything was sent.
+        seconds = left - min(0.25, left / 10)
         try:
             async with asyncio.timeout(seconds):
                 return await self._followed(request, hop)
@@ -135,7 +137,7 @@ class Fetcher:
                 raise ToolUnknown(f"{error}; it may have acted before it sent us there") from None
             raise
         except TimeoutError:
-            raise _lost(request, hop, f"did not answer within {seconds:.0f} s") from None
+            raise _lost(request, hop, f"did not answer within {seconds:.3g} s") from None
         except Unreadable as error:
             raise (
                 ToolUnknown(f"{hop.url.host} {error}; it may have acted") if request.acts else ToolFailed(f"{hop.url.host} {error}")

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from contracts.errors import BadInput
 from tools.contract import Tool, ToolContext
-from tools.invisible import visible, visible_in
+from tools.invisible import hidden, visible, visible_in
 from tools.lock import Definition
 from tools.proto import tool_executor_pb2 as pb
 
@@ -20,6 +20,7 @@ MOST_FOREIGN = 4 * 2**20 - 2**16
 MOST_BYTES = MOST_JSON + 2**20
 """Of one message."""
 MOST_TOOLS, MOST_NAME, MOST_DESCRIPTION = 500, 200, 4000
+HIDES = "invisible characters that were left out"
 LONGEST_WAIT = 3600.0
 """Seconds that a server may ask a caller to wait."""
 
@@ -74,7 +75,7 @@ def definition(tool: pb.Tool) -> Definition:
     if tool.name != name or len(tool.description) > MOST_DESCRIPTION:
         raise BadInput(f"the tool {name!r} has a longer name or description than {MOST_NAME} and {MOST_DESCRIPTION} characters")
     try:
-        arguments, result = visible_in(loaded(tool.arguments)), visible_in(loaded(tool.result))
+        arguments, result = loaded(tool.arguments), loaded(tool.result)
     except ValueError as error:
         raise BadInput(f"the tool {name!r} has a schema that cannot be read: {error}") from None
     declared: dict[str, Any] = {
@@ -85,13 +86,15 @@ def definition(tool: pb.Tool) -> Definition:
         "cost_micros": tool.cost_micros,
         "secrets": sorted(tool.secrets),
     }
+    if concealed := hidden([tool.description, arguments, result]):
+        declared[HIDES] = concealed
     if tool.HasField("key_ttl"):
         declared["key_ttl"] = seconds(tool.key_ttl)
     if tool.HasField("time_limit"):
         declared["seconds"] = seconds(tool.time_limit)
     if tool.compensate_with:
         declared["compensate_with"] = tool.compensate_with
-    return Definition(name=name, description=visible(tool.description), arguments=arguments, result=result, declared=declared)
+    return Definition(name, visible(tool.description), visible_in(arguments), visible_in(result), declared)
 
 
 def caller(context: ToolContext, *, ours: bool) -> pb.Caller:

@@ -12,7 +12,7 @@ from settings import Settings
 from tools.contract import WORKER, Lookup, Tool, ToolContext
 from tools.executors.channel import Peer
 from tools.executors.executor import Access, Executor
-from tools.executors.grpc import GrpcExecutor, Remote
+from tools.executors.grpc_executor import GrpcExecutor, Remote
 
 
 @dataclass(frozen=True, slots=True)

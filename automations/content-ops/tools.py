@@ -459,9 +459,9 @@ def _id(context: ToolContext) -> str:
 
 
 async def _own(context: ToolContext, kind: str, id: str) -> dict[str, Any]:
-    """Return a document that this run made: an edit may not point at another run's."""
+    """Return a document that this run made, or that a fork took over: an edit may not point at another run's."""
     found = await _document(context, kind, id)
-    if found["lineage"] != context.lineage:
+    if found["lineage"] not in (context.lineage, *context.ancestors):
         raise ToolFailed(f"the {kind} {id!r} belongs to another run: keep the one that the step had")
     return found
 

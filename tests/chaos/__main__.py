@@ -15,6 +15,8 @@ from tests.chaos.campaign import MUTATIONS, Campaign
 from tests.chaos.report import Report
 from tests.chaos.shapes import ASKED, PIECES, SHAPES, UNDONE, WIDE
 
+MIXED = (PIECES, WIDE, UNDONE, ASKED)
+
 
 async def campaign(seed: int, only: str | None, minutes: float) -> bool:
     """Run all parts, print and write the report, and return whether nothing was found."""
@@ -23,15 +25,16 @@ async def campaign(seed: int, only: str | None, minutes: float) -> bool:
     with tempfile.TemporaryDirectory(prefix="perdure-chaos-") as name:
         async with stage.opened(Path(name), seed) as opened:
             play = Campaign(opened, report, seed, until)
-            for shape in SHAPES:
-                if only in (None, shape.name, shape.automation):
-                    await play.every_boundary(shape)
+            wanted = [shape for shape in SHAPES if only in (None, shape.name, shape.automation)]
+            for nth, shape in enumerate(wanted):
+                # Time that one does not need is for those after it.
+                play.until = time.monotonic() + (until - time.monotonic()) / (len(wanted) - nth)
+                await play.every_boundary(shape)
             if only is None:
-                # However long the boundaries took, these are part of it.
-                play.until = max(until, time.monotonic() + 60)
-                await play.lost_answers([PIECES, WIDE, UNDONE, ASKED], 200)
-                await play.servers([PIECES, WIDE, UNDONE, ASKED], 40)
-                await play.random_plans(24, 30)
+                for part in (play.lost_answers(MIXED, 200), play.servers(MIXED, 40), play.random_plans(24, 30)):
+                    # However long the boundaries took, these are part of it.
+                    play.until = time.monotonic() + 300
+                    await part
                 for mutation in MUTATIONS:
                     await play.mutation(mutation)
     report.show()
@@ -43,7 +46,9 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
-    parser.add_argument("--only", help=f"one shape or automation: {', '.join(sorted({s.name for s in SHAPES} | {s.automation for s in SHAPES}))}")
+    parser.add_argument(
+        "--only", help=f"one shape or automation: {', '.join(sorted({s.name for s in SHAPES} | {s.automation for s in SHAPES}))}"
+    )
     parser.add_argument("--minutes", type=float, default=35.0, help="after which no more boundaries are aimed at")
     given = parser.parse_args()
     sys.exit(not asyncio.run(campaign(given.seed, given.only, given.minutes)))

@@ -34,7 +34,7 @@ class Campaign:
     report: Report
     seed: int
     until: float
-    crowd: int = 30
+    crowd: int = 20
     like: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
 
     @asynccontextmanager
@@ -83,8 +83,10 @@ class Campaign:
         return hand or await self.stage.workers.died(0.2)
 
     def _stood(self, journey: Journey) -> dict[str, str]:
-        """Return where each run that was in flight stood in a worker."""
-        return {run: at for run, at in journey.stood().items() if run in self.stage.crowd.open}
+        """Return where each run that was in flight stood in a worker that was killed."""
+        stood = {run: at for run, at in journey.stood().items() if run in self.stage.crowd.open}
+        self.stage.crowd.disturb(stood)
+        return stood
 
     async def lost_answers(self, shapes: Sequence[Shape], faults: int) -> None:
         """Let tools act and lose their answers, in every way there is, until there were so many faults."""
@@ -124,6 +126,7 @@ class Campaign:
                     else:
                         part.note(self._stood(self.stage.workers.working.journey), None)
                         await self.stage.servers.kills[victim]()
+                        self.stage.crowd.disturb()
                     if time.monotonic() > self.until:
                         break
             await self.stage.crowd.drained()

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -121,8 +121,7 @@ def confirmed(ledger: Ledger) -> list[str]:
 def _told_to_go_on(ledger: Ledger) -> Ledger:
     """Leave out the approvals that a person gave to do again what had not happened."""
     again = {request.id for request in ledger.requests if request.question == "again"}
-    kept = [record for record in ledger.records if record["body"].get("request") not in again]
-    return Ledger(**{name: getattr(ledger, name) for name in Ledger.__slots__} | {"records": kept})
+    return replace(ledger, records=[record for record in ledger.records if record["body"].get("request") not in again])
 
 
 def _duplicates(arrived: Sequence[Arrival]) -> Iterator[tuple[str, str]]:
@@ -153,7 +152,9 @@ def _spend(ledger: Ledger, asked: int) -> Iterator[tuple[str, str]]:
     noted = sum(record["kind"] == "spend" and record["body"]["event"] == "lost" for record in ledger.records)
     if noted != states["lost"]:
         yield "spend", f"{states['lost']} calls are lost, and {noted} are on record as lost"
-    if wrong := [call for call in ledger.calls if call["cost"] != {"done": PRICE, "lost": call["reserved"]}.get(call["state"], call["cost"])]:
+    if wrong := [
+        call for call in ledger.calls if call["cost"] != {"done": PRICE, "lost": call["reserved"]}.get(call["state"], call["cost"])
+    ]:
         yield "spend", f"calls are booked at another price than they had: {wrong}"
     booked = sum(call["cost"] for call in ledger.calls) + sum(COSTS.get(effect.tool, 0) for effect in ledger.effects)
     if (ledger.spent, ledger.reserved) != (booked, 0):
@@ -172,13 +173,19 @@ def _differences(found: Outcome, like: Outcome) -> Iterator[tuple[str, str]]:
         yield "ended", f"it is {found.status}, and an undisturbed run is {like.status}"
     if changed := {step: (found.steps.get(step), status) for step, status in like.steps.items() if found.steps.get(step) != status}:
         yield "ended", f"steps ended otherwise (here, undisturbed): {changed}"
-    for what, here, there in (("effects", found.effects, like.effects), ("arrivals", found.arrivals, like.arrivals)):
+    for what, here, there in _counted(found, like):
         if more := here - there:
             yield "duplicate", f"{what} that an undisturbed run has not: {dict(more)}"
         if fewer := there - here:
             yield "lost", f"{what} that only an undisturbed run has: {dict(fewer)}"
     if found.records != like.records:
         yield "records", f"only here {dict(found.records - like.records)}; only undisturbed {dict(like.records - found.records)}"
+
+
+def _counted(found: Outcome, like: Outcome) -> Iterator[tuple[str, Counter[str], Counter[str]]]:
+    yield "arrivals", found.arrivals, like.arrivals
+    here, there = (Counter({" ".join(effect): count for effect, count in one.effects.items()}) for one in (found, like))
+    yield "effects", here, there
 
 
 def _kept(ledger: Ledger) -> Iterator[tuple[str, str]]:

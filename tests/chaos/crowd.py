@@ -1,7 +1,7 @@
 """The runs in flight: started one after another, watched until they end."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,12 +16,17 @@ from contracts import names
 from contracts.runs import StartRequest
 from database import Database
 from tests.chaos.shapes import Shape
+from tests.servers import until
 
 ENDED = "SELECT workflow_id, lineage FROM run WHERE tenant = $1 AND workflow_id = ANY($2) AND status <> 'running'"
+WAITING = "SELECT count(*) FROM approval WHERE tenant = $1 AND state = 'pending'"
 TASK = timedelta(seconds=2)
 """A killed worker's workflow task is given to another after this long."""
-LOST = 240.0
-"""Seconds after which a run that has not ended counts as hanging."""
+LOST = 150.0
+"""Seconds after the last disturbance within which every run must end: what was disturbed often waits up to 30 s for its next attempt."""
+TIRED = 3
+"""Kills after which a run no longer counts as one of the crowd: another is started, and it goes on to its end."""
+MOST = 90
 AWAY = (RPCError, OSError, RuntimeError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What clients raise while a server is down."""
 
@@ -52,6 +57,7 @@ class Crowd:
     open: dict[str, Flight] = field(default_factory=dict[str, Flight])
     ended: list[Flight] = field(default_factory=list[Flight])
     lost: list[Flight] = field(default_factory=list[Flight])
+    disturbed: float = 0.0
     _count: int = 0
 
     async def start(self, shape: Shape) -> Flight:
@@ -79,8 +85,14 @@ class Crowd:
             flight = self.open.pop(row["workflow_id"])
             flight.lineage, flight.seconds = row["lineage"], now - flight.started
             self.ended.append(flight)
-        for flight in [flight for flight in self.open.values() if now - flight.started > LOST]:
+        for flight in [flight for flight in self.open.values() if now - max(flight.started, self.disturbed) > LOST]:
             self.lost.append(self.open.pop(flight.run))
+
+    def disturb(self, runs: Iterable[str] = ()) -> None:
+        """Note that something was killed now, and under which runs."""
+        self.disturbed = asyncio.get_running_loop().time()
+        for run in runs:
+            self.open[run].kills += 1
 
     async def watch(self) -> None:
         """Look until cancelled."""
@@ -93,17 +105,31 @@ class Crowd:
         """Keep so many runs in flight until cancelled, of each shape in turn, at most one start each so many seconds."""
         nth = 0
         while True:
-            if len(self.open) < count:
+            if len(self.open) < MOST and sum(flight.kills < TIRED for flight in self.open.values()) < count:
                 await self.start(shapes[nth % len(shapes)])
                 nth += 1
             await asyncio.sleep(every)
 
     async def drained(self) -> None:
         """Wait until no run is in flight, and see how Temporal shows the end of each."""
-        while self.open:
-            await asyncio.sleep(0.2)
+
+        async def landed() -> bool:
+            return not self.open
+
+        # Ended, or lost after its time.
+        await until(landed, 4 * LOST)
+        await self._answered()
         for flight in self.ended:
             flight.closed = flight.closed or await self._closed(flight)
+
+    async def _answered(self) -> None:
+        """Wait until the person has nothing to answer: what a failed run left is asked about when it has ended."""
+        for _ in range(300):
+            with suppress(*AWAY):
+                async with self.database.transaction(self.tenant) as tx:
+                    if not await tx.value(WAITING, tx.tenant):
+                        return
+            await asyncio.sleep(0.2)
 
     async def _closed(self, flight: Flight) -> str:
         # The row ends a little before the workflow does.

@@ -1,4 +1,4 @@
-"""A process that has imported everything a worker needs and makes workers by forking: hundreds of them are killed, and imports take seconds.
+"""A process that has imported everything and makes workers by forking: hundreds of them are killed, and imports take seconds.
 
 `python -m tests.chaos.nursery` with a worker's words: a line on its standard input makes a worker and answers `born PID`; the end
 of each is answered with `ended PID CODE`. When its input ends, so do all its workers.
@@ -9,6 +9,8 @@ import signal
 import sys
 from types import FrameType
 
+from temporalio.worker._worker import load_default_build_id
+
 from tests.chaos import worker
 
 ALIVE: set[int] = set()
@@ -16,6 +18,8 @@ ALIVE: set[int] = set()
 
 def main() -> None:
     """Make workers until the input ends."""
+    # The SDK names its build by a hash of all code that is loaded, which takes as long as the imports; it is kept.
+    load_default_build_id()
     signal.signal(signal.SIGCHLD, _reap)
     for _ in sys.stdin:
         if (child := os.fork()) == 0:

@@ -17,7 +17,6 @@ from activities.model import Model, Reply
 from contracts import names
 from contracts.errors import ToolUnknown
 from database import Database, Tx
-from policies.automation import Route
 from tests.chaos.boundaries import HERE, Watch
 from tools.contract import Lookup, Tool, ToolContext
 from tools.registry import Registry
@@ -47,16 +46,13 @@ class WatchedModel(Model):
     """Boundaries before and after every model call."""
 
     def __init__(self, model: Model, watch: Watch) -> None:
-        self._model, self._watch, self.free = model, watch, model.free
+        vars(self).update(vars(model))
+        self._watch = watch
 
-    async def name(self, route: Route) -> str:
-        """Return the model a route means."""
-        return await self._model.name(route)
-
-    async def complete(self, route: Route, model: str, messages: Sequence[dict[str, Any]], schema: dict[str, Any]) -> Reply:
+    async def complete(self, *arguments: Any, **named: Any) -> Reply:
         """Ask as ever."""
         self._watch.passed("model.before")
-        reply = await self._model.complete(route, model, messages, schema)
+        reply = await super().complete(*arguments, **named)
         self._watch.passed("model.after")
         return reply
 

@@ -18,6 +18,8 @@ from ledger.approvals import Request
 from tests.chaos.shapes import Shape
 
 HAPPENED = "it happened: I looked"
+LEFT = "it may stay as it is"
+"""What it says where a run has ended, and something is left that only a person could take back."""
 LOOK_EVERY = 0.2
 HOLDS_FOR = 10.0
 """Seconds after which a word that changed nothing is said again: it may have been lost with a server."""
@@ -26,7 +28,9 @@ HOLDS_FOR = 10.0
 class Person:
     """Answers every request of every run. ``happened`` looks whether an effect's key has acted outside."""
 
-    def __init__(self, client: Client, database: Database, tenant: str, shapes: Callable[[str], Shape], happened: Callable[[str], bool]) -> None:
+    def __init__(
+        self, client: Client, database: Database, tenant: str, shapes: Callable[[str], Shape], happened: Callable[[str], bool]
+    ) -> None:
         self._client, self._database, self._tenant = client, database, tenant
         self._shapes, self._happened = shapes, happened
         self._said: dict[str, float] = {}
@@ -57,7 +61,9 @@ class Person:
 
     def _ruling(self, request: Request) -> Ruling:
         verdict, reason, arguments = "approve", "looks right", None
-        if request.question == "again" and self._happened(f"{request.lineage}/{request.step}/{request.n}"):
+        if request.question == "undo":
+            verdict, reason = "reject", LEFT
+        elif request.question == "again" and self._happened(f"{request.lineage}/{request.step}/{request.n}"):
             verdict, reason = "reject", HAPPENED
             self.confirmed.add(request.lineage)
         elif request.question == "run" and request.step in (edits := self._shapes(request.workflow_id).edits):
@@ -65,7 +71,7 @@ class Person:
         return Ruling.model_validate({"request": request.id, "verdict": verdict, "by": "ann", "reason": reason, "arguments": arguments})
 
     async def _answer(self, request: Request, ruling: Ruling) -> None:
-        if self._shapes(request.workflow_id).by_signal:
+        if request.question != "undo" and self._shapes(request.workflow_id).by_signal:
             said = ruling.model_dump(mode="json", exclude_none=True)
             await self._client.get_workflow_handle(request.workflow_id).signal(names.DECIDE, said)
             return

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.chaos.shapes import Shape, errand, plan
@@ -32,9 +32,7 @@ def drawn(count: int, start: int) -> list[Shape]:
     made: list[Shape] = []
 
     @seed(start)
-    @settings(
-        max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=False
-    )
+    @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate])
     @given(graphs(), st.one_of(st.none(), graphs()), st.booleans())
     def draw(first: list[dict[str, Any]], second: list[dict[str, Any]] | None, by_signal: bool) -> None:
         windows = [[plan(*first)]] if second is None else [[plan(*first, done=False)], [plan(*second)]]

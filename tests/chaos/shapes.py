@@ -55,7 +55,7 @@ class Shape:
 
     def input(self, run: str, folder: Path) -> dict[str, Any]:
         """Return the input of a run, by which its model and its effects are known again."""
-        if self.automation == ERRANDS:
+        if self.automation != CONTENT:
             return {"say": f"<{run}>"}
         notes = folder / run
         shutil.copytree(NOTES, notes)
@@ -68,7 +68,16 @@ CAREFUL = [errand("a"), errand("b", "plain"), errand("c", "found"), errand("d", 
 WIDE = Shape(
     "wide",
     windows=[
-        [plan(*CAREFUL, errand("e", fail="busy:1"), errand("f", "final", ask=True), errand("r", "look"), errand("g", "kept", *ALL), done=False)],
+        [
+            plan(
+                *CAREFUL,
+                errand("e", fail="busy:1"),
+                errand("f", "final", ask=True),
+                errand("r", "look"),
+                errand("g", "kept", *ALL),
+                done=False,
+            )
+        ],
         [plan(errand("h", "quick"), errand("i", "found"))],
     ],
 )
@@ -78,14 +87,19 @@ ASKED = Shape(
         [
             {"look_ups": [{"tool": "errand.look", "arguments": {"what": "x"}}]},
             "this is not JSON",
-            plan(errand("a", ask=True), errand("b", "plain", "a", ask=True), errand("c", "found", "a", ask=True), errand("d", "kept", "b", "c")),
+            plan(
+                errand("a", ask=True),
+                errand("b", "plain", "a", ask=True),
+                errand("c", "found", "a", ask=True),
+                errand("d", "kept", "b", "c"),
+            ),
         ]
     ],
     edits={"c": {"what": "edited", "ask": True, "fail": ""}},
     patient=("a",),
 )
 UNDONE = Shape("undone", windows=[[plan(*CAREFUL, errand("x", "kept", *ALL, fail="failed"), errand("y", "kept", "x"))]])
-GIVEN_UP = Shape("given-up", automation="impatient", windows=[[plan(errand("a"), errand("x", "kept", "a", fail="busy"))]])
+GIVEN_UP = Shape("given-up", windows=[[plan(errand("a"), errand("b", "quick"), errand("x", "dear", "a", "b"))]])
 PIECES = Shape("pieces", automation=CONTENT, by_signal=False)
 SHAPES = (PIECES, WIDE, ASKED, UNDONE, GIVEN_UP)
 
@@ -94,12 +108,10 @@ def lay_out(folder: Path) -> Sequence[str]:
     """Copy the automations with short time limits, and return their names."""
     left_out = shutil.ignore_patterns("__pycache__")
     shutil.copytree(HERE / "automations" / ERRANDS, folder / ERRANDS, ignore=left_out)
-    impatient = shutil.copytree(folder / ERRANDS, folder / "impatient")
-    _replace(impatient / "automation.yaml", {"act_seconds: 30": "act_seconds: 5", "patience_seconds: 600": "patience_seconds: 20"})
     content = shutil.copytree(ROOT / "automations" / CONTENT, folder / CONTENT, ignore=left_out)
     for name, changes in SHORT.items():
         _replace(content / name, changes)
-    return ERRANDS, "impatient", CONTENT
+    return ERRANDS, CONTENT
 
 
 def _replace(path: Path, changes: Mapping[str, str]) -> None:
@@ -128,10 +140,14 @@ class Author:
         self.asked[run] += 1
         shape = self.shapes[run.rpartition("-")[0]]
         if shape.automation == CONTENT:
-            return Entry(answer=_pieces(run), usage=USAGE)
+            return _entry(_pieces(run))
         prompts = [place for place, message in enumerate(messages) if message["role"] == "user" and f"<{run}>" in message["content"]]
         exchange = sum(message["role"] == "assistant" for message in messages[prompts[-1] :])
-        return Entry(answer=shape.windows[len(prompts) - 1][exchange], usage=USAGE)
+        return _entry(shape.windows[len(prompts) - 1][exchange])
+
+
+def _entry(answer: Any) -> Entry:
+    return Entry.model_validate({"answer": answer, "usage": USAGE})
 
 
 def _named(text: str) -> str:
@@ -149,6 +165,7 @@ def _pieces(run: str) -> dict[str, Any]:
     )
     return {
         "steps": [
-            {"tool": tool, "arguments": {"source": source, "title": f"{title} {number}"}, "why": "scripted"} for tool, source, title in given
+            {"tool": tool, "arguments": {"source": source, "title": f"{title} {number}"}, "why": "scripted"}
+            for tool, source, title in given
         ]
     }

@@ -42,7 +42,9 @@ class Stage:
     async def checked(self, like: dict[str, Outcome]) -> list[Violation]:
         """Wait until every run has ended, and return what is wrong with them. like: shape -> how an undisturbed run ended."""
         await self.crowd.drained()
-        found = [Violation(flight.run, "hangs", f"it has not ended within {crowd.LOST:.0f} s") for flight in self.crowd.lost]
+        found = [
+            Violation(flight.run, "hangs", f"it has not ended within {crowd.LOST:.0f} s of the last kill") for flight in self.crowd.lost
+        ]
         arrivals = self.outside.arrivals()
         for flight in self.crowd.ended:
             async with self.database.transaction(TENANT) as tx:
@@ -68,7 +70,11 @@ class Stage:
         outcomes = [await self.outcome(flight) for flight in flights]
         journey = self.workers.working.journey
         passed = list(dict.fromkeys(at for flight in flights for at in journey.passed(flight.run)))
-        odd = [Violation(flight.run, "ended", "undisturbed runs of one shape differ") for flight, one in zip(flights, outcomes, strict=True) if one != outcomes[0]]
+        odd = [
+            Violation(flight.run, "ended", "undisturbed runs of one shape differ")
+            for flight, one in zip(flights, outcomes, strict=True)
+            if one != outcomes[0]
+        ]
         return outcomes[0], passed, [*odd, *await self.checked({shape.name: outcomes[0]})]
 
     @asynccontextmanager
@@ -87,7 +93,7 @@ async def opened(folder: Path, seed: int = 0) -> AsyncGenerator[Stage]:
     """Open a stage in a folder of its own, which other system users may enter."""
     async with AsyncExitStack() as stack:
         # Postgres may work as another system user.
-        folder.chmod(0o755)  # noqa: ASYNC240
+        folder.chmod(0o755)
         around = await stack.enter_async_context(servers.opened(folder, seed))
         author = Author()
         model = await stack.enter_async_context(scripted_model.serving(author))

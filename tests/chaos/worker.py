@@ -14,8 +14,8 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+import logs
 import worker
-from activities import logs
 from activities.sweeper import Sweeper
 from settings import Settings
 from tests.chaos.boundaries import Orders, Watch

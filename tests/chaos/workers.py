@@ -45,7 +45,8 @@ class Workers:
         """Start one more; it waits for its turn."""
         assert self._nursery.stdin is not None
         self._nursery.stdin.write(b"\n")
-        self._turns.append(await self._born.get())
+        async with asyncio.timeout(60):
+            self._turns.append(await self._born.get())
 
     async def hear(self) -> None:
         """Take down the births and deaths that the nursery tells of, until it ends."""
@@ -103,7 +104,15 @@ async def opened(folder: Path, environment: Mapping[str, str]) -> AsyncGenerator
     words = ["--orders", str(orders.path), "--journals", str(folder / "journals"), "--lock", str(folder / "lock")]
     with (folder / "workers.log").open("ab") as log:
         nursery = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.chaos.nursery", *words, cwd=ROOT, env={**os.environ, **environment}, stdin=PIPE, stdout=PIPE, stderr=log
+            sys.executable,
+            "-m",
+            "tests.chaos.nursery",
+            *words,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=log,
         )
     made = Workers(folder, nursery)
     hearing = asyncio.create_task(made.hear())

@@ -81,7 +81,7 @@ async def test_arguments_that_do_not_fit_never_reach_the_tool(served: Served, ke
 @pytest.mark.parametrize(("how", "error"), [("retry", ToolRetry), ("failed", ToolFailed), ("transient", TransientError)])
 async def test_a_tool_that_did_nothing_says_so(served: Served, key: str, tool: str, how: str, error: type[Exception]) -> None:
     # HTTP may say it by its status alone.
-    with pytest.raises(error, match="told to|429") as caught:
+    with pytest.raises(error, match=r"told to|429") as caught:
         await run(served, tool, {"note": "x", "how": how}, key)
     assert type(caught.value) is error
     assert getattr(caught.value, "retry_after", 7.0) == 7.0

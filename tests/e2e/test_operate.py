@@ -42,6 +42,26 @@ async def test_a_run_is_paused_ruled_and_resumed_with_the_plain_temporal_cli(own
     assert (found.run.status, arrived.counts) == ("completed", (1, 0, 0))
 
 
+async def test_a_step_that_failed_is_retried_with_the_plain_temporal_cli_once_its_cause_is_mended(own: Machine) -> None:
+    template = own.automations / "content-ops" / "templates" / "blog.md.j2"
+    text = template.read_text()
+    template.unlink()
+    try:
+        await own.plan(BLOG, SOCIAL)
+        await start(own, "mended")
+        found = await own.until("mended", lambda found: any(step.status == "failed" for step in found.steps) and len(found.waiting) == 1)
+    finally:
+        template.write_text(text)
+    failed = next(step for step in found.steps if step.status == "failed")
+    assert "has no template 'blog.md.j2'" in failed.detail
+    await own.signal("mended", "retry", {"by": "ann", "step": failed.step, "reason": "it is back"})
+    for request in (await own.waiting("mended", 2)).values():
+        await own.signal("mended", "decide", {"request": request.id, "verdict": "approve", "by": "ann"})
+    ended, arrived = await own.finished("mended")
+    assert (ended.run.status, arrived.counts) == ("completed", (1, 0, 1))
+    assert "ann opened the step again, which had failed" in (await own.starter("why", "mended")).out
+
+
 async def test_a_run_is_paused_resumed_and_cancelled_with_what_it_did_left(own: Machine) -> None:
     await own.plan(BLOG, NEWSLETTER)
     await own.start("stopped")
@@ -68,10 +88,6 @@ async def test_a_fork_by_the_command_line_shares_what_was_done_and_names_its_ori
     social = next(step.step for step in found.steps if step.tool == "social.post")
     said = await own.starter("fork", "origin", "--from", social, "--id", "branch", "--bundle", found.run.bundle[:12], "--reason", "again")
     assert said.code == 0 and f"forked origin at {social} as branch" in said.out
-    import asyncio
-    await asyncio.sleep(8)
-    print((await own.starter("show", "branch")).out)
-    print((await own.starter("why", "branch")).out)
     request = (await own.waiting("branch", 1))["social.post"]
     assert "done already in origin" in request.reason
     clear(await own.starter("fork", "origin", "--from", social, "--id", "branch"), 1, "branch is running already")

@@ -1,6 +1,7 @@
 """The pool, the roles, the migrations, and what row-level security promises."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,22 @@ async def test_json_comes_back_as_it_went_in(database: Database) -> None:
     value = {"title": "Größe \u2028", "n": [1, 2.5, None, True], "nested": {"a": []}}
     async with database.transaction("default") as tx:
         assert await tx.value("SELECT $1::jsonb", value) == value
+
+
+async def test_a_transaction_of_one_statement_sees_its_tenant_only_and_takes_no_second(database: Database) -> None:
+    async with database.transaction("other") as tx:
+        await tx.execute("INSERT INTO tenant (tenant) VALUES ('other')")
+    for tenant in ("default", "other", "default"):
+        async with database.once(tenant) as tx:
+            await tx.execute("INSERT INTO budget (tenant, scope, limit_micros) VALUES ($1, $2, 1)", tenant, secrets.token_hex(4))
+            with pytest.raises(AssertionError, match="a second one"):
+                await tx.value("SELECT 1")
+    for tenant, count in (("default", 2), ("other", 1), ("third", 0)):
+        async with database.once(tenant) as tx:
+            assert await tx.value("SELECT count(*) FROM budget") == count
+    async with database.once("other") as tx:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await tx.execute("INSERT INTO budget (tenant, scope, limit_micros) VALUES ('default', 'x', 1)")
+    with pytest.raises(BadInput, match="is not a name"):
+        async with database.once("x'; DROP TABLE run; --"):
+            pass

@@ -1,7 +1,8 @@
-"""The channel to one tool server: opened when it is first called, and greeted anew whenever the connection was lost."""
+"""The channel to one tool server: opened when it is first called, and greeted anew whenever the connection was lost, and now and then."""
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -15,6 +16,8 @@ from tools.wire import MOST_BYTES
 
 ADDRESS = r"(?:[A-Za-z0-9]([A-Za-z0-9.-]{0,252})|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}"
 CONNECT_SECONDS = 5.0
+CHECKED_SECONDS = 300.0
+"""After so long a server is greeted again, though its connection stands."""
 OPTIONS = [
     # Temporal is the only owner of retries. What a name server says of a service is no configuration of ours.
     ("grpc.enable_retries", 0),
@@ -72,7 +75,7 @@ class Line:
         self._greet = greet
         self._peer: Peer | None = None
         self._channels: list[grpc.aio.Channel] = []
-        self._greeted = False
+        self._greeted_at: float | None = None
         self._lock = asyncio.Lock()
 
     async def stub(self, peer: Peer, seconds: float) -> ToolExecutorStub:
@@ -82,19 +85,23 @@ class Line:
             if peer != self._peer:
                 # The channel before is closed at the end: calls may still be running on it.
                 self._channels.append(peer.channel())
-                self._peer, self._greeted = peer, False
+                self._peer, self._greeted_at = peer, None
             channel = self._channels[-1]
             stub = ToolExecutorStub(channel)
-            if not self._greeted or channel.get_state() is not grpc.ChannelConnectivity.READY:
-                self._greeted = False
+            if not self._fresh or channel.get_state() is not grpc.ChannelConnectivity.READY:
+                self._greeted_at = None
                 await _connected(channel, seconds)
                 await self._greet(stub, peer, seconds)
-                self._greeted = True
+                self._greeted_at = time.monotonic()
         return stub
+
+    @property
+    def _fresh(self) -> bool:
+        return self._greeted_at is not None and time.monotonic() - self._greeted_at < CHECKED_SECONDS
 
     async def close(self) -> None:
         """Close every channel; calls that still run are cancelled."""
-        channels, self._channels, self._peer, self._greeted = self._channels, [], None, False
+        channels, self._channels, self._peer, self._greeted_at = self._channels, [], None, None
         for channel in channels:
             await channel.close(None)
 

@@ -1,6 +1,6 @@
 """Tools of MCP servers: which of them an automation may use, and what its operator says of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,7 +122,7 @@ class McpSource(BaseModel):
             try:
                 found = await asked(self, place, Path(folder), access.endpoints, secrets, self.connect_seconds + PATIENCE_MARGIN)
             except (TransientError, ToolFailed) as error:
-                raise BadInput(str(error)) from None
+                raise BadInput(_struck(str(error), secrets)) from None
         if unknown := self.allowed - set(found) - set(place.accepted):
             raise BadInput(f"the MCP server {place.name} has no tool {min(unknown)!r}; it has {', '.join(sorted(found)) or 'none'}")
         return [found[name] for name in sorted(self.allowed & set(found))]
@@ -186,3 +186,10 @@ class One:
 
     async def close(self) -> None:
         """Nothing: the sessions belong to all tools of the server."""
+
+
+def _struck(message: str, secrets: Mapping[str, str]) -> str:
+    """Strike out secrets: a server's last words may repeat what it was given."""
+    for name, value in secrets.items():
+        message = message.replace(value, f"[{name}]")
+    return message

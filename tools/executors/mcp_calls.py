@@ -13,6 +13,7 @@ from mcp_types import CallToolResult
 from pydantic import ValidationError
 
 from contracts.errors import PerdureError, ToolFailed, ToolRetry, ToolUnknown, TransientError
+from tools.calls import Incapable, NotStarted
 from tools.contract import Lookup, ToolContext
 from tools.executors.executor import Object, Place
 from tools.executors.mcp import Listed, LookUp, McpSource
@@ -97,7 +98,7 @@ class Calls:
         seconds = left(context)
         with connection.use() as client:
             if connection.ended or seconds <= 0:
-                raise TransientError(f"{tool} was not called: {connection.why if connection.ended else 'its time was over'}")
+                raise NotStarted(f"{tool} was not called: {connection.why if connection.ended else 'its time was over'}")
             try:
                 answer = await within(
                     client.session.call_tool(tool, arguments, meta={KEY: context.key}, allow_input_required=True), seconds
@@ -155,7 +156,7 @@ def _translated(tool: str, error: MCPError, arguments: Mapping[str, Any], reads:
         case mcp_types.INVALID_PARAMS:
             return _wrong(tool, said, arguments)
         case _ if code in TURNED_DOWN:
-            return ToolFailed(f"{tool} was refused: {said}")
+            return Incapable(f"{tool} was refused: {said}")
         case _ if code in NOT_YET:
             return TransientError(f"{tool} was not run: {said}", retry_after=after)
         case _ if not reads:

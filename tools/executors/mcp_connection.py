@@ -16,7 +16,8 @@ from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from contracts.errors import ToolFailed, TransientError
+from contracts.errors import TransientError
+from tools.calls import Incapable
 from tools.executors.mcp_wires import REFUSED, Watch
 from tools.invisible import hidden, visible, visible_in
 from tools.lock import Definition
@@ -74,13 +75,13 @@ class Connection:
         self._task = asyncio.create_task(self._live(), name=f"mcp {self._name}")
 
     async def ready(self, seconds: float) -> None:
-        """Wait until it can be used. Raises: TransientError where it cannot, ToolFailed where the server turns us away."""
+        """Wait until it can be used. Raises: TransientError where it cannot, Incapable where the server turns us away."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ready.wait(), seconds)
         if self.ended:
             refused = isinstance(self._failed, MCPError) and self._failed.error.code == REFUSED
             message = f"the MCP server {self._name} cannot be used: {self.why}"
-            raise ToolFailed(message) if refused else TransientError(message)
+            raise Incapable(message) if refused else TransientError(message)
         if not self._ready.is_set():
             raise TransientError(f"the MCP server {self._name} was not ready within {seconds:.0f} s")
 
@@ -103,7 +104,7 @@ class Connection:
     async def inspect(self, tool: str, accept: str) -> None:
         """Make sure that a tool is what was accepted.
 
-        accept: the command by which a person accepts a change. Raises: ToolFailed saying what has changed.
+        accept: the command by which a person accepts a change. Raises: Incapable saying what has changed.
         """
         if self._stale or time.monotonic() - self._checked > CHECKED_SECONDS:
             try:
@@ -113,7 +114,7 @@ class Connection:
                 self.end()
                 raise TransientError(f"the MCP server {self._name} does not say what tools it has: {str(error)[:200]}") from None
         if changed := difference(self._accepted.get(tool), self.found.get(tool)):
-            raise ToolFailed(f"{tool} of the MCP server {self._name} is in quarantine: {changed}; a person looks at it with `{accept}`")
+            raise Incapable(f"{tool} of the MCP server {self._name} is in quarantine: {changed}; a person looks at it with `{accept}`")
 
     @contextmanager
     def use(self) -> Generator[Client]:

@@ -9,8 +9,8 @@ from typing import Self
 import httpx2
 from mcp.client._transport import TransportStreams
 
-from contracts.errors import ToolFailed
 from tools.addresses import public
+from tools.calls import Incapable
 from tools.executors import mcp_wires
 from tools.executors.executor import Place
 from tools.executors.mcp import McpSource
@@ -38,9 +38,9 @@ class Door:
 
     @classmethod
     def of(cls, source: McpSource, place: Place, folder: Path, endpoints: Mapping[str, str], secrets: Mapping[str, str]) -> Self:
-        """Put a call's own into what the operator wrote. Raises: ToolFailed where a secret or an endpoint is not set."""
+        """Put a call's own into what the operator wrote. Raises: Incapable where a secret or an endpoint is not set."""
         if missing := [name for name in source.needs if name not in secrets]:
-            raise ToolFailed(f"the MCP server {place.name} needs the secret {missing[0]}: set PERDURE_SECRET_{missing[0]}")
+            raise Incapable(f"the MCP server {place.name} needs the secret {missing[0]}: set PERDURE_SECRET_{missing[0]}")
         command = tuple(part.replace(FOLDER, str(folder)) for part in source.command)
         if command != source.command:
             folder.mkdir(parents=True, exist_ok=True)
@@ -127,5 +127,5 @@ def _address(source: McpSource, place: Place, endpoints: Mapping[str, str]) -> s
         return source.url or ""
     if source.url not in endpoints:
         known = ", ".join(sorted(endpoints)) or "none"
-        raise ToolFailed(f"the MCP server {place.name} stands at the endpoint {source.url!r}; PERDURE_ENDPOINTS has {known}")
+        raise Incapable(f"the MCP server {place.name} stands at the endpoint {source.url!r}; PERDURE_ENDPOINTS has {known}")
     return endpoints[source.url]

@@ -17,6 +17,8 @@ from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp.shared.message import SessionMessage
 
+from settings import inherited
+
 INHERITED = ("PATH", "HOME", "LANG")
 """All that a server's process gets of the worker's environment."""
 GRACE, FORCE, REAP = 0.5, 1.0, 1.0
@@ -58,7 +60,7 @@ async def process(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**{name: os.environ[name] for name in INHERITED if name in os.environ}, **environment},
+        env={**inherited(INHERITED), **environment},
         cwd=folder,
         start_new_session=True,
         limit=most_bytes,

@@ -82,6 +82,8 @@ async def _asked(connection: Any, arguments: Query, chosen: QueryOptions) -> Row
             # As text of bounded length, row by row: neither many rows nor one huge value comes in.
             f"SELECT left(row_to_json(asked)::text, {chosen.bytes + 1}) FROM (\n{sql}\n) AS asked LIMIT {chosen.rows + 1}"  # noqa: S608
         )
+        if (wanted := len(wrapped.get_parameters())) != len(arguments.parameters):
+            raise ToolRetry(f"`parameters`: the query takes {wanted} of them, not {len(arguments.parameters)}")
         found, size = list[dict[str, Any]](), 0
         async for (text,) in wrapped.cursor(*arguments.parameters, prefetch=10):
             size += len(text.encode())
@@ -126,7 +128,7 @@ def _meant(error: asyncpg.PostgresError, chosen: QueryOptions) -> Exception:
     code = error.sqlstate or ""
     if code == "57014":
         return ToolRetry(f"the query took longer than {chosen.seconds:g} s: ask for less")
-    if code == "25006":
+    if code in ("25001", "25006"):
         return ToolRetry("`sql`: it would change something, and only reading is allowed")
     if code == "42501":
         return ToolRetry(f"`sql`: the login may not read that ({one_line(str(error), 200)})")

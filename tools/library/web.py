@@ -1,6 +1,11 @@
 """`web.page`: a page of the web as text, where its robots.txt lets us."""
 
 import asyncio
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 from urllib.robotparser import RobotFileParser
 
@@ -12,11 +17,13 @@ from tools.contract import ToolContext, tool
 from tools.fetch import AGENT, FETCHER, Request
 from tools.invisible import visible
 from tools.library.options import Hosts, Options, options
-from tools.library.pages import text_of
 from tools.reach import Reach, Refused, origin, where
 from tools.replies import settled
 
 MOST_BYTES, MOST_ROBOTS = 1_000_000, 500_000
+PAGES = Path(__file__).with_name("pages.py")
+MOST_SECONDS = 10.0
+"""Of reading one page."""
 READ = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown")
 
 
@@ -64,9 +71,28 @@ async def page(arguments: ReadPage, context: ToolContext) -> Page:
     kind = answer.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
     if kind not in READ:
         raise ToolFailed(f"the page is {kind[:60]}; what is read is {', '.join(READ)}")
-    # A thread, since a large page takes a while and others wait for this loop.
-    title, text = await asyncio.to_thread(text_of, answer.text) if kind.endswith(("html", "xml")) else ("", visible(answer.text))
+    title, text = map(visible, await _read(answer.text, context) if kind.endswith(("html", "xml")) else ("", answer.text))
     return Page(url=answer.url, title=title[:300], text=text[: chosen.characters], cut=len(text) > chosen.characters)
+
+
+async def _read(html: str, context: ToolContext) -> tuple[str, str]:
+    """Return a page's title and text, by a process that knows nothing of ours and is stopped when it takes long."""
+    reader = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", PAGES, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}
+    )
+    seconds = min(MOST_SECONDS, (context.deadline - datetime.now(UTC)).total_seconds() - 0.5)
+    try:
+        said, _ = await asyncio.wait_for(reader.communicate(html.encode("utf-8", "replace")), max(0.1, seconds))
+        title, text = json.loads(said)
+    except TimeoutError:
+        raise ToolFailed("the page is built in such a way that it cannot be read in time") from None
+    except ValueError:
+        raise ToolFailed("the page cannot be read") from None
+    finally:
+        if reader.returncode is None:
+            reader.kill()
+            await reader.wait()
+    return title, text
 
 
 async def _robots(url: httpx2.URL, reach: Reach, context: ToolContext) -> RobotFileParser | None:

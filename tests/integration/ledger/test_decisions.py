@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import BudgetExceeded, Superseded
+from contracts.errors import BudgetExceeded, PermanentError, Superseded
 from contracts.plans import PlanStep
 from database import Database, Tx
-from ledger import decisions, records, runs, steps, views
-from ledger.decisions import Entry, Hold
+from ledger import decisions, records, runs, steps
+from ledger.decisions import Entry, Hold, LastCall
 from tests.integration.ledger.rows import LINEAGE, open_run
 
 STEP = "plan-1"
@@ -24,7 +24,9 @@ async def _opened(database: Database) -> None:
 
 async def take(database: Database, step: str = STEP) -> tuple[Hold, dict[str, Any] | None, dict[int, Entry]]:
     async with database.transaction("default") as tx:
-        return await decisions.take(tx, LINEAGE, step)
+        taken = await decisions.take(tx, LINEAGE, step)
+    assert taken is not None
+    return taken.hold, taken.result, dict(taken.entries)
 
 
 async def begin(database: Database, hold: Hold, idx: int, reserve: int) -> int:
@@ -157,11 +159,10 @@ async def test_a_call_that_the_budget_cannot_hold_leaves_no_trace(database: Data
     assert await begin(database, hold, 0, 1000) == 0
 
 
-async def test_a_run_without_a_budget_spends_nothing(database: Database) -> None:
+async def test_a_run_that_nobody_opened_decides_nothing(database: Database) -> None:
     async with database.transaction("default") as tx:
-        hold, _, _ = await decisions.take(tx, "a-run-nobody-opened", STEP)
-        with pytest.raises(BudgetExceeded):
-            await decisions.begin_call(tx, hold, 0, "model", "digest", 1)
+        with pytest.raises(PermanentError, match="there is no run 'a-run-nobody-opened'"):
+            await decisions.take(tx, "a-run-nobody-opened", STEP)
 
 
 async def test_two_hundred_reservations_at_once_never_overshoot(database: Database) -> None:
@@ -188,9 +189,9 @@ async def test_steps_are_planned_once_in_order(database: Database) -> None:
     ]
     async with database.transaction("default") as tx:
         await decisions.finish(tx, hold, {}, {"event": "decided"}, steps=first)
-        second, _, _ = await decisions.take(tx, LINEAGE, "plan-2")
-        await decisions.finish(tx, second, {}, {}, after=2, steps=[PlanStep(id="a", tool="another")])
-        assert (await views.frame(tx, LINEAGE)).position == 2
+        second = await decisions.take(tx, LINEAGE, "plan-2")
+        assert second is not None and second.frame.position == 2
+        await decisions.finish(tx, second.hold, {}, {}, after=2, steps=[PlanStep(id="a", tool="another")])
         assert [row["body"] for row in await records.of_run(tx, LINEAGE)] == [{"event": "decided"}, {}]
         rows = await steps.of_run(tx, LINEAGE)
     assert [(row.step, row.tool, row.arguments, row.needs, row.why, row.approval) for row in rows] == [
@@ -205,7 +206,23 @@ async def test_decisions_are_seen_by_their_tenant_only(database: Database) -> No
     async with database.transaction("other") as tx:
         with pytest.raises(Superseded):
             await decisions.end_call(tx, hold, 0, reply={}, cost=0)
-        foreign, result, entries = await decisions.take(tx, LINEAGE, STEP)
-        assert (foreign.fence, result, entries) == (1, None, {}) and await decisions.cost(tx, foreign) == 0
+        with pytest.raises(PermanentError):
+            await decisions.take(tx, LINEAGE, STEP)
+        assert await decisions.cost(tx, hold) == 0
     await end(database, hold, 0, 50, {})
     assert await spending(database) == (1000, 0, 50)
+
+
+async def test_the_last_call_is_settled_with_the_decision(database: Database) -> None:
+    hold, _, _ = await take(database)
+    await begin(database, hold, 0, 100)
+    async with database.transaction("default") as tx:
+        await decisions.finish(tx, hold, {"seq": 2}, {}, last=LastCall(0, {"text": "x"}, 30))
+    assert await spending(database) == (1000, 0, 30) and await total(database, hold) == 30
+
+
+async def test_a_decision_of_a_paused_run_is_not_taken(database: Database) -> None:
+    async with database.transaction("default") as tx:
+        await tx.execute("UPDATE run SET paused_at = now(), paused_by = 'ann' WHERE tenant = $1 AND lineage = $2", tx.tenant, LINEAGE)
+        assert await decisions.take(tx, LINEAGE, STEP) is None
+        assert await tx.value("SELECT count(*) FROM decision") == 0

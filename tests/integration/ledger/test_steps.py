@@ -5,14 +5,16 @@ import pytest
 from contracts.plans import PlanStep
 from database import Database
 from ledger import decisions, steps
-from tests.integration.ledger.rows import LINEAGE
+from tests.integration.ledger.rows import LINEAGE, open_run
 
 
 @pytest.fixture(autouse=True)
 async def _planned(database: Database) -> None:
+    await open_run(database)
     async with database.transaction("default") as tx:
-        hold, _, _ = await decisions.take(tx, LINEAGE, "plan-1")
-        await decisions.finish(tx, hold, {}, {}, steps=[PlanStep(id=id, tool="t", arguments={"x": 1}) for id in ("a", "b", "c")])
+        taken = await decisions.take(tx, LINEAGE, "plan-1")
+        assert taken is not None
+        await decisions.finish(tx, taken.hold, {}, {}, steps=[PlanStep(id=id, tool="t", arguments={"x": 1}) for id in ("a", "b", "c")])
 
 
 async def read(database: Database, step: str = "a") -> steps.StepRow:

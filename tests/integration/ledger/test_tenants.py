@@ -38,7 +38,9 @@ async def _rows(database: Database) -> None:
     async with database.transaction("default") as tx:
         await bundles.apply(tx, bundle(), "ann")
         await append(tx, "s", 0, [Turn("user", "user", "hello")])
-        hold, _, _ = await take(tx, LINEAGE, "plan-1")
+        taken = await take(tx, LINEAGE, "plan-1")
+        assert taken is not None
+        hold = taken.hold
         await begin_call(tx, hold, 0, "model", "digest", 1)
         await finish(tx, hold, {}, {}, steps=[PlanStep(id="s1", tool="blog.publish")])
         await effects.claim(tx, claim())

@@ -28,6 +28,7 @@ from tools.proto import tool_executor_pb2 as pb
 from tools.proto.tool_executor_pb2_grpc import ToolExecutorServicer, ToolExecutorStub, add_ToolExecutorServicer_to_server
 from tools.registry import Registry
 from tools.server import SERVICE
+from tools.wire import HIDES
 
 SIGNS = pb.Tool(
     name="sign", description="Sign it.", arguments=b'{"type":"object"}', result=b'{"type":"object"}', effect="write", guarantee="guarded",
@@ -221,6 +222,15 @@ async def test_a_write_that_ends_strangely_is_told_apart(address: str, tmp_path:
         assert len(fake.asked) == 1
 
 
+async def test_what_nobody_sees_in_a_definition_is_left_out_and_counted(address: str, tmp_path: Path) -> None:
+    hidden = pb.Tool.FromString(SIGNS.SerializeToString())
+    hidden.description = "Sign it.\u200b\U000e0041"
+    async with faked(Fake([hidden]), address), signing(address, tmp_path) as served:
+        assert served.tools["papers.sign"].description == "Sign it."
+        lock = json.loads((tmp_path / "notes" / LOCK).read_text())
+        assert lock["signs"]["sign"]["declared"][HIDES] == 2
+
+
 async def test_a_foreign_server_is_told_no_more_than_it_needs(address: str, tmp_path: Path) -> None:
     fake = Fake()
     async with faked(fake, address), signing(address, tmp_path) as served:
@@ -332,6 +342,16 @@ async def test_the_server_itself_keeps_the_contract(address: str) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.List(pb.ListRequest(automation="nowhere"))
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_a_tool_that_needs_documents_says_that_there_is_no_database(address: str, tmp_path: Path) -> None:
+    probes = AUTOMATIONS.parents[1] / "automations"
+    async with server(address, probes, PERDURE_STATE=str(tmp_path)), grpc.aio.insecure_channel(address) as channel:
+        caller = _caller()
+        caller.automation = "probe"
+        request = pb.InvokeRequest(tool="probe.write", arguments=b"{}", key="k", caller=caller)
+        reply = await ToolExecutorStub(channel).Invoke(request, timeout=20)
+    assert reply.failed.message == "probe.write uses documents, and its tool server has no database: set PERDURE_DATABASE_URL there"
 
 
 async def test_a_server_starts_on_a_port_that_nobody_holds_only(address: str, tmp_path: Path) -> None:

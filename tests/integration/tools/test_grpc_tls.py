@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from contracts.errors import BadInput, ToolFailed, TransientError
 from tests.conformance.kinds import AUTOMATIONS, ENVIRONMENT, accept
 from tests.servers import free_port
 from tests.tool_servers import SERVER, running
-from tools.contract import ToolContext
-from tools.executors.executor import Access
+from tools import zones
+from tools.contract import Tool, ToolContext
+from tools.executors.executor import Access, Executor
 from tools.registry import Registry
 from tools.serving import NoDocuments
 
@@ -138,6 +139,37 @@ async def test_a_worker_without_the_key_says_which_is_missing(papers: Papers) ->
         with pytest.raises(ToolFailed, match="set PERDURE_SECRET_NOTES_KEY"):
             await tool.call(tool.arguments.model_validate({"note": "x"}), context((), {}))
         await registry.close()
+
+
+def elsewhere(papers: Papers, key: Path, **changes: Any) -> tuple[Tool, Executor]:
+    """Return `note.write` as a process of another zone has it, by the settings of an installation."""
+    shown = zones.Papers(papers.folder / "ca.pem", papers.folder / "automations" / "notes" / "client.pem", key)
+    own = {name: replace(tool, **changes) for name, tool in Registry(AUTOMATIONS).tools("notes").items()}
+    placed, executors = zones.Zones({"worker": papers.address}, "another", shown).placed("notes", own)
+    return placed["note.write"], executors[0]
+
+
+async def test_a_zone_is_called_by_the_papers_of_the_installation(papers: Papers) -> None:
+    key = papers.folder / "client.key"
+    key.write_text(papers.key)
+    async with papers.server("--ca", papers.folder / "ca.pem"):
+        tool, executor = elsewhere(papers, key)
+        assert (await tool.call(tool.arguments.model_validate({"note": "x"}), context((), {}))).model_dump()["count"] == 1
+        await executor.close()
+        tool, executor = elsewhere(papers, papers.folder / "nowhere.key")
+        with pytest.raises(ToolFailed, match=r"nowhere\.key cannot be read"):
+            await tool.call(tool.arguments.model_validate({"note": "x"}), context((), {}))
+        await executor.close()
+
+
+async def test_a_zone_with_other_files_is_waited_for(papers: Papers) -> None:
+    key = papers.folder / "client.key"
+    key.write_text(papers.key)
+    async with papers.server():
+        tool, executor = elsewhere(papers, key, version="newer")
+        with pytest.raises(TransientError, match="both sides need the same files"):
+            await tool.call(tool.arguments.model_validate({"note": "x"}), context((), {}))
+        await executor.close()
 
 
 @pytest.mark.parametrize(

@@ -249,5 +249,11 @@ async def test_a_server_that_does_not_start_says_why(tmp_path: Path, command: li
         await source(tmp_path, command=command).discover(Place("server", tmp_path, Lock({})), Access({}, lambda name: None))
 
 
+async def test_what_a_dying_server_says_of_its_secrets_is_struck_out(tmp_path: Path) -> None:
+    made = source(tmp_path, command=["sh", "-c", "echo the token $SHOP_TOKEN is wrong >&2; exit 3"], secrets=["SHOP_TOKEN"])
+    with pytest.raises(BadInput, match=r"the token \[SHOP_TOKEN\] is wrong"):
+        await made.discover(Place("server", tmp_path, Lock({})), Access({}, {"SHOP_TOKEN": "s3cret"}.get))
+
+
 async def _holds(it: bool) -> bool:
     return it

@@ -123,6 +123,13 @@ async def test_a_read_that_times_out_has_failed(house_of: HouseOf) -> None:
         assert statuses(found) == {"a": "failed"} and "probe.read did not end within 0 s" in found.steps[0].detail
 
 
+async def test_an_undo_that_only_hears_busy_does_not_clear_the_doubt_either(house_of: HouseOf) -> None:
+    async with house_of(tools={**SHORT, **LOST_THEN_BUSY}, **IMPATIENT) as house:
+        found = await house.run(plan(step("a", note="one", fail="transient")))
+        assert found.run.status == "failed" and f"not undone: {found.run.lineage}/a/1" in found.run.summary
+        assert [effect.state for effect in await house.effects(house.handles[0])] == ["unknown"]
+
+
 LOST_THEN_BUSY = {
     '            raise TransientError("told to be busy", retry_after=0.1)\n': """            if await _count(context, "doubt") == 1:
                 raise ToolUnknown("told to lose its answer")

@@ -99,7 +99,7 @@ async def test_what_cannot_be_retried_is_told_with_the_reason(house_of: HouseOf)
             "no": "no was refused (ann: never); a person's no is not retried",
             "wait": "wait waits for a person: there is nothing to retry",
             "zz": "has no step 'zz'; there are: done, no, wait, bad, after",
-            "after": "there is nothing to retry",
+            "after": "after needs bad, which is failed: retry that",
         }.items():
             result = await operators.retry(house, handle, name)
             assert not result.accepted and said in result.message, result

@@ -24,8 +24,8 @@ from policies.automation import Route
 from settings import ROOT, Settings
 from worker import model_of
 
-NOT_OURS = {"tests", "bench", ".venv", "proto"}
-CODE = [path for path in ROOT.rglob("*.py") if not NOT_OURS & set(path.relative_to(ROOT).parts)]
+OURS = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".") and path.name not in ("tests", "bench")]
+CODE = [*ROOT.glob("*.py"), *(path for folder in OURS for path in folder.rglob("*.py") if not path.name.endswith(("_pb2.py", "_grpc.py")))]
 CLIENTS = ("Client", "Transport", "OpenAI", "Session", "SMTP", "connect", "create_pool", "send")
 LIBRARIES = {"tenacity", "backoff", "stamina", "retrying", "urllib3"}
 

@@ -29,6 +29,25 @@ def test_a_run_without_a_plan_is_deciding() -> None:
     assert standing(explained(), SEEN) == ["deciding: its planner has not answered yet"]
 
 
+def test_a_paused_run_says_who_paused_it_since_when_and_how_it_goes_on() -> None:
+    held = replace(RUN, paused_by="ann", paused_at=AT, paused_reason="lunch")
+    (line, *_) = standing(explained(held, step("planned", ended=False)), SEEN)
+    assert line == "paused by ann since 2030-01-31 09:00:00 UTC: lunch; `starter.py resume my-run` lets it go on"
+
+
+def test_a_run_that_is_being_cancelled_says_by_whom() -> None:
+    (line, *_) = standing(explained(replace(RUN, cancelled_by="ann", cancelled_at=AT)), SEEN)
+    assert line == "is being cancelled by ann since 2030-01-31 09:00:00 UTC"
+
+
+def test_a_fork_names_its_original_and_an_original_its_forks() -> None:
+    kept = replace(step("done"), inherited="lineage/s1/1")
+    fork = replace(RUN, lineage="younger", workflow_id="my-run-fork-1", parent="lineage", parent_step="s2", ancestors=["lineage"])
+    family = replace(explained(fork, kept), original=RUN)
+    assert standing(family, None) == ["forked from my-run at s2; inherited and not run again: s1"]
+    assert standing(replace(explained(RUN, kept), forks=[fork]), None) == ["forks: my-run-fork-1 (at s2, running)"]
+
+
 def test_a_call_that_is_tried_again_says_what_failed_and_when_it_begins() -> None:
     seen = replace(SEEN, calls=[call(attempt=3, next_at=AT, said="the mail server is away")])
     expected = "act s1 is tried again, attempt 3 begins at 2030-01-31 09:00:00 UTC; attempt 2 failed: the mail server is away"

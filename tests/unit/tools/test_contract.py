@@ -31,6 +31,10 @@ async def found(key: str, context: ToolContext) -> Lookup | None:
     return Lookup(happened=True)
 
 
+async def slot(arguments: Post, context: ToolContext) -> None:
+    return None
+
+
 def declared(name: str = "post", call: Any = None, **given: Any) -> Tool:
     async def fresh(arguments: Post, context: ToolContext) -> Post:
         return arguments
@@ -74,6 +78,7 @@ def test_a_whole_declaration_becomes_a_tool(given: dict[str, Any], reversible: b
         ({**READ, "effect": "reed"}, "`effect` is one of read, write, egress"),
         ({**WRITE, "guarantee": "sure"}, "`guarantee` is one of pure, idempotent, guarded"),
         ({**READ, "seconds": 0}, "`seconds` is more than 0"),
+        ({**WRITE, "due": slot, "zone": "sandbox"}, "a tool with `due` runs in the zone `worker`"),
         ({**READ, "cost_micros": -1}, "`cost_micros` is not negative"),
         ({**READ, "name": "Post It"}, "its name is not 1 to 80 of a-z"),
         ({**READ, "name": "post\n"}, "its name is not 1 to 80 of a-z"),

@@ -293,7 +293,7 @@ def test_an_unknown_operation_lists_those_there_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["..", ".", "", "a/../b", "..\\x", "../../admin"])
 def test_no_path_parameter_climbs(tmp_path: Path, value: str) -> None:
     made = one(tmp_path, {"parameters": [parameter("id", "path")]}, path="/things/{id}/x")
-    with pytest.raises(ToolRetry, match="`id`: .* cannot stand in a path"):
+    with pytest.raises(ToolRetry, match=r"`id`: .* cannot stand in a path"):
         written(made, {"id": value})
 
 

@@ -1,4 +1,4 @@
-"""Modules that the worker shares between runs hold nothing that a run could change for another."""
+"""Modules of workflows are shared by all runs of a worker, so they hold nothing that a run could change for another."""
 
 import importlib
 from types import FunctionType, ModuleType
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from worker import SHARED
+from settings import ROOT
 
-MODULES = [name for name in SHARED if name.startswith("workflows.")]
+MODULES = [f"workflows.{path.stem}" for path in sorted((ROOT / "workflows").glob("*.py"))]
 
 
 def values(module: ModuleType) -> dict[str, Any]:

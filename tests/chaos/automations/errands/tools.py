@@ -103,6 +103,12 @@ async def final(arguments: Errand, context: ToolContext) -> Run:
     return await _run(arguments, context, "/kept")
 
 
+@tool("errand.dear", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True, seconds=SECONDS, cost_micros=10_000_000)
+async def dear(arguments: Errand, context: ToolContext) -> Run:
+    """Run an errand that costs more than any run has."""
+    return await _run(arguments, context, "/kept")
+
+
 @tool("errand.drop", effect="write", guarantee="idempotent", key_ttl=KEPT, irreversible=True, seconds=SECONDS)
 async def drop(arguments: Run, context: ToolContext) -> Nothing:
     """Take an errand back."""
