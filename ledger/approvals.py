@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from referencing import Registry
 
 from contracts.approvals import Gate, RuleResult, Ruling, Rung, Wake
 from database import Tx
@@ -164,7 +165,7 @@ def edit_problem(schema: Mapping[str, Any], arguments: Mapping[str, Any] | None)
     """Say why edited arguments cannot run, naming the field, or None."""
     if arguments is None:
         return "an edit needs `arguments`: the whole arguments to run instead"
-    errors = list(Draft202012Validator({"additionalProperties": False, **schema}).iter_errors(dict(arguments)))
+    errors = list(Draft202012Validator({"additionalProperties": False, **schema}, registry=Registry()).iter_errors(dict(arguments)))
     return "; ".join(f"{'.'.join(map(str, error.path)) or 'arguments'}: {_said(error)}" for error in errors[:5]) or None
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from referencing import Registry
 
 from contracts.errors import BadInput
 from contracts.plans import MAX_STEPS, Plan, PlanStep
@@ -123,7 +124,7 @@ def argument_problems(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -
 @lru_cache(maxsize=256)
 def _lenient(schema: str) -> Draft202012Validator:
     """Return what checks the values that are there: compiling a schema takes longer than using it."""
-    return Draft202012Validator({**json.loads(schema), "required": [], "additionalProperties": True})
+    return Draft202012Validator({**json.loads(schema), "required": [], "additionalProperties": True}, registry=Registry())
 
 
 def _unknown(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:

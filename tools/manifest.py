@@ -39,6 +39,8 @@ class Listed:
 
     tools: dict[str, Tool]
     sources: dict[str, tuple[Source, Place, Executor]]
+    files: tuple[Path, ...] = ()
+    """Other files that it was made from."""
 
 
 def load(folder: Path) -> Listed:
@@ -70,7 +72,7 @@ def load(folder: Path) -> Listed:
             executor = source.executor(place)
             sources[name] = (source, place, executor)
             add((kind, name), lambda source=source, place=place, executor=executor: source.tools(place, executor))
-    return Listed(tools, sources)
+    return Listed(tools, sources, tuple(folder / source.openapi for source in manifest.http.values()))
 
 
 def sources(folder: Path, accepted: Lock) -> dict[str, tuple[str, Source, Place]]:

@@ -1,6 +1,6 @@
 """The tools of each automation, from its `tools.py` and its `tools.yaml`, and refused where they are not declared well."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +28,18 @@ def load(folder: Path) -> Listed:
     tools = {**own, **listed.tools}
     if problems := compensations(tools):
         raise BadConfiguration(f"{code if own else folder / LIST}: {'; '.join(problems)}")
-    return Listed(tools, listed.sources)
+    return Listed(tools, listed.sources, listed.files)
+
+
+def _changed(paths: Sequence[Path]) -> list[float]:
+    """Return when files changed, 0 for those that are not there. It is asked at every call, so it is one system call a file."""
+    found: list[float] = []
+    for path in paths:
+        try:
+            found.append(path.stat().st_mtime)
+        except OSError:
+            found.append(0.0)
+    return found
 
 
 def compensations(tools: Mapping[str, Tool]) -> list[str]:
@@ -51,22 +62,24 @@ class Registry:
     def __init__(self, folder: Path, zones: Zones | None = None) -> None:
         self._folder = folder
         self._zones = zones or Zones()
-        self._loaded: dict[str, tuple[list[float], Listed]] = {}
+        self._loaded: dict[str, tuple[list[float], list[Path], Listed]] = {}
         self._executors: list[Executor] = []
 
     def tools(self, automation: str) -> dict[str, Tool]:
         """Return an automation's tools by name. Raises: BadConfiguration."""
-        paths = [self._folder / automation / name for name in (CODE, LIST, LOCK)]
-        changed = [path.stat().st_mtime if path.exists() else 0.0 for path in paths]
         held = self._loaded.get(automation)
-        if held is None or held[0] != changed:
-            found = load(self._folder / automation)
+        if held is None or held[0] != _changed(held[1]):
+            folder = self._folder / automation
+            # Looked at before they are read: what changes meanwhile is read again.
+            own = [folder / name for name in (CODE, LIST, LOCK)]
+            before = _changed(own)
+            found = load(folder)
             tools, elsewhere = self._zones.placed(automation, found.tools)
-            held = (changed, Listed(tools, found.sources))
+            held = before + _changed(found.files), [*own, *found.files], Listed(tools, found.sources)
             self._loaded[automation] = held
             # Those of an earlier version may be in the middle of a call: all are closed at the end.
-            self._executors += [*(executor for _, _, executor in held[1].sources.values()), *elsewhere]
-        return held[1].tools
+            self._executors += [*(executor for _, _, executor in held[2].sources.values()), *elsewhere]
+        return held[2].tools
 
     def tool(self, automation: str, name: str) -> Tool:
         """Return one tool. Raises: ToolFailed listing what is known."""

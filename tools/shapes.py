@@ -7,11 +7,16 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
+from referencing import Registry
 
 from contracts.errors import BadInput
 
 MOST_BYTES = 100_000
 """Of one schema: what is longer is no shape of a call, and would be shown to the model."""
+
+
+REFERENCES = ("$ref", "$dynamicRef", "$id")
+"""What can send a validator to another document: an `$id` moves where the others point to."""
 
 
 class Shaped(BaseModel):
@@ -36,7 +41,8 @@ def shape(name: str, schema: Mapping[str, Any]) -> type[BaseModel]:
         Draft202012Validator.check_schema(given)
     except SchemaError as error:
         raise BadInput(f"{name}: its schema is wrong at {'.'.join(map(str, error.path)) or 'the top'}: {error.message[:200]}") from None
-    check = Draft202012Validator({"type": "object", **given})
+    # With a registry of its own it looks nowhere else, whatever a schema of a stranger refers to.
+    check = Draft202012Validator({"type": "object", **given}, registry=Registry())
 
     class Made(Shaped):
         @model_validator(mode="before")
@@ -77,6 +83,6 @@ def _said(error: ValidationError) -> str:
 
 def _references(schema: Any) -> list[str]:
     if isinstance(schema, Mapping):
-        own = [schema["$ref"]] if isinstance(schema.get("$ref"), str) else []
+        own = [schema[name] for name in REFERENCES if isinstance(schema.get(name), str)]
         return own + [ref for part in schema.values() for ref in _references(part)]
     return [ref for part in schema for ref in _references(part)] if isinstance(schema, list) else []

@@ -89,7 +89,7 @@ class Watch:
         # One write to the file's end, so that lines of several threads stay whole and outlive a SIGKILL.
         os.write(self._file, (json.dumps({"run": place.run, "at": name}) + "\n").encode())
         target = self.orders.current().get("target")
-        if target and target["shape"] == place.shape and name in target["any"]:
+        if target and target["pid"] == os.getpid() and target["shape"] == place.shape and name in target["any"]:
             self.said(f"dies {name}")
             self.die()
 

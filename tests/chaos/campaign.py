@@ -77,7 +77,8 @@ class Campaign:
             part.unreached += wanted
 
     async def _killed(self, shape: Shape, any: Sequence[str]) -> Hand | None:
-        self.stage.workers.orders.write(target={"shape": shape.name, "any": any})
+        # For this one only: its spare may run before the order is taken back.
+        self.stage.workers.orders.write(target={"pid": self.stage.workers.working.pid, "shape": shape.name, "any": any})
         hand = await self.stage.workers.died(PATIENCE)
         self.stage.workers.orders.write()
         return hand or await self.stage.workers.died(0.2)

@@ -7,7 +7,9 @@ of each is answered with `ended PID CODE`. When its input ends, so do all its wo
 import os
 import signal
 import sys
+import threading
 from types import FrameType
+from typing import NoReturn
 
 from temporalio.worker._worker import load_default_build_id
 
@@ -21,17 +23,25 @@ def main() -> None:
     # The SDK names its build by a hash of all code that is loaded, which takes as long as the imports; it is kept.
     load_default_build_id()
     signal.signal(signal.SIGCHLD, _reap)
+    ours, nobodys = os.pipe()
     for _ in sys.stdin:
         if (child := os.fork()) == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.dup2(2, 1)
-            os.close(0)
-            worker.main()
-            os._exit(0)
+            os.close(nobodys)
+            _work(ours)
         ALIVE.add(child)
         _say(f"born {child}")
     for child in ALIVE:
         os.kill(child, signal.SIGKILL)
+
+
+def _work(parent: int) -> NoReturn:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(2, 1)
+    os.close(0)
+    # Nothing is ever written to it: it ends when the nursery is gone, however that came, and so does this.
+    threading.Thread(target=lambda: os.read(parent, 1) or os._exit(1), daemon=True).start()
+    worker.main()
+    os._exit(0)
 
 
 def _reap(number: int, frame: FrameType | None) -> None:
