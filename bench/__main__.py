@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import loops, stage
-from bench.loops import BARE, BARE_READS, EMPTY, PERDURE, PERDURE_READS, STOCK, Measured
+from bench.loops import ACT, BARE, BARE_ACTS, BARE_READS, EMPTY, PERDURE, PERDURE_READS, QUICK_ACT, STOCK, Measured
 
 OUT = Console(width=150)
 
@@ -22,9 +22,11 @@ async def main(rounds: int, total: int, *, long: bool) -> None:
             OUT.print(f"10 decisions a run, {rounds} runs of each in turn, then {total} at concurrency 50")
             found = await loops.in_turn(opened, [BARE, EMPTY, PERDURE, STOCK], rounds)
             found |= await loops.in_turn(opened, [BARE_READS, PERDURE_READS], max(3, rounds // 3))
+            acts = await loops.in_turn(opened, [BARE_ACTS, ACT, QUICK_ACT], max(3, rounds // 3))
             for loop in (BARE, EMPTY, PERDURE):
                 found[loop.name].per_second = await loops.at_once(opened, loop, total, 50)
             _print(found)
+            _print_acts(acts)
             if long:
                 _print_growth(await loops.growth(opened, "long"))
 
@@ -55,6 +57,15 @@ def _print(found: dict[str, Measured]) -> None:
         ("time per step, Perdure / bare without its model call", perdure.p50 / found[EMPTY.name].p50, "no aim"),
     ):
         OUT.print(f"{label}: [bold]{value:.2f}[/] (aim: {aim})")
+
+
+def _print_acts(found: dict[str, Measured]) -> None:
+    table = Table("one step", "ms, p50", "CPU ms", "Postgres writes", "beside a bare activity", box=None)
+    bare = found[BARE_ACTS.name]
+    for name, one in found.items():
+        writes = f"{one.commits * loops.DECISIONS / one.loop.steps:.1f}" if "postgres" in one.loop.cpu else ""
+        table.add_row(name, f"{one.p50:.2f}", f"{one.cpu:.1f}", writes, f"{one.p50 / bare.p50:.2f}")
+    OUT.print(table)
 
 
 def _print_growth(sizes: list[int]) -> None:

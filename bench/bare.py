@@ -27,6 +27,8 @@ class Loop(BaseModel):
     decisions: int = 10
     reads: int = 0
     model: bool = True
+    acts: int = 0
+    """Effects without any decision, one after the other."""
 
 
 class Bare:
@@ -59,6 +61,8 @@ class BareLoop:
                 await workflow.execute_activity("bare_return", f"page {page}", result_type=str, start_to_close_timeout=LIMIT)
             decide, argument = ("bare_decide", seq) if loop.model else ("bare_return", "decide")
             await workflow.execute_activity(decide, argument, result_type=str, start_to_close_timeout=LIMIT)
+            await workflow.execute_activity("bare_return", "act", result_type=str, start_to_close_timeout=LIMIT)
+        for _ in range(loop.acts):
             await workflow.execute_activity("bare_return", "act", result_type=str, start_to_close_timeout=LIMIT)
         return loop.decisions
 

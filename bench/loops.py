@@ -11,6 +11,7 @@ import asyncpg
 from temporalio.client import Client
 
 from bench import bare
+from bench.model import ACTS
 from bench.stage import Stage
 from contracts import names
 from contracts.runs import StartRequest
@@ -55,6 +56,15 @@ def _perdure(name: str, automation: str, steps: int) -> Loop:
     return Loop(name, steps, names.ORCHESTRATOR, "perdure", given, ("tuned", "perdure", "postgres"))
 
 
+def _acts(name: str, tool: str) -> Loop:
+    given = StartRequest(automation="acts", input={"tool": tool}, tenant="default", starter="bench")
+    return Loop(name, ACTS, names.ORCHESTRATOR, "perdure", given, ("tuned", "perdure", "postgres"))
+
+
+BARE_ACTS = Loop(
+    "bare, 50 activities", ACTS, "BareLoop", bare.TASK_QUEUE, bare.Loop(decisions=0, acts=ACTS).model_dump(), ("tuned", "bare")
+)
+ACT, QUICK_ACT = _acts("50 acts", "note.kept"), _acts("50 acts of a quick tool", "note.beside")
 BARE, PERDURE = _bare("bare"), _perdure("perdure", "loop", DECISIONS * 2)
 EMPTY, STOCK = _bare("bare, no model", model=False), _bare("bare on a stock server", stock=True)
 BARE_READS, PERDURE_READS = _bare("bare, 5 look-ups", reads=5), _perdure("perdure, 5 look-ups", "reads", DECISIONS * 2)
