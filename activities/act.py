@@ -8,7 +8,8 @@ import structlog
 from temporalio import activity
 
 from activities import breakers, metrics
-from activities.admission import Action, Admission, Uncertain
+from activities.actions import Action
+from activities.admission import Admission, Uncertain
 from activities.breakers import Open
 from activities.calls import answer, looked_up, parsed
 from activities.services import Services

@@ -8,51 +8,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from activities import breakers
-from activities.breakers import Open, Passage
-from activities.calls import deadline, parsed
+from activities.actions import Action, Actions
+from activities.breakers import Open
 from activities.requests import rungs
-from activities.services import Services, digest, facts
 from contracts.effects import ActResult, Status
 from contracts.errors import BadInput, PermanentError, ToolRetry, TransientError
 from database import Tx
-from ledger import approvals, effects, lineage, records, steps
+from ledger import approvals, effects, lineage, steps
 from ledger.approvals import Request
-from ledger.breakers import Breaker
-from ledger.effects import Claim, Effect
+from ledger.effects import Effect
 from ledger.views import ActionView
-from policies.bundles import Bundle
-from policies.references import resolve
-from policies.rules import Judgement
 from tools.contract import Due, Tool
 
 KEPT_AFTER_SLOT = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One step as it would run now. ``digest`` binds all of it; ``claim`` is what its effect's row would say."""
-
-    view: ActionView
-    tool: Tool
-    arguments: dict[str, Any]
-    parsed: Any
-    digest: str
-    claim: Claim
-    judgement: Judgement
-    because: dict[str, Any]
-    """Rules, outcome and approver, as the effect's record will name them."""
-    passage: Passage
-
-    @property
-    def writes(self) -> bool:
-        """Whether it needs an effect's row."""
-        return self.tool.effect != "read"
-
-    @property
-    def doubt(self) -> bool:
-        """Whether an earlier attempt may have acted under this key."""
-        effect = self.view.effect
-        return effect is not None and effect.key == self.claim.key and not effect.released
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,54 +30,8 @@ class Uncertain:
     action: Action
 
 
-class Admission:
-    """Judges the actions of one run's bundle."""
-
-    def __init__(self, services: Services, bundle: Bundle) -> None:
-        self._services = services
-        self.bundle = bundle
-
-    def tool(self, view: ActionView) -> Tool:
-        """Return the step's tool. Raises: ToolFailed where the automation has none of that name."""
-        return self._services.registry.tool(self.bundle.automation, view.step.tool)
-
-    def action(self, tenant: str, view: ActionView) -> Action:
-        """Return the step as it would run now. Raises: BadInput or ToolRetry where its arguments cannot run."""
-        tool = self.tool(view)
-        arguments = resolve(view.step.arguments, view.outputs)
-        typed = parsed(tool, arguments)
-        # As the tool will get them: what a person sees and the digest binds is what runs, cleaned and complete.
-        arguments = typed.model_dump(mode="json")
-        judgement = self.bundle.rules.judge(
-            facts(
-                tool,
-                arguments,
-                tenant=tenant,
-                automation=view.automation,
-                input=view.input,
-                taint=view.taint,
-                left=view.left,
-            ),
-            asked=view.step.approval,
-        )
-        step, n = view.step.step, view.step.n
-        bound = {"tool": tool.name, "version": tool.version, "arguments": arguments, "tenant": tenant, "run": view.lineage, "step": step}
-        claim = Claim(
-            key=effects.key(view.lineage, step, n),
-            lineage=view.lineage,
-            step=step,
-            n=n,
-            tool=tool.name,
-            tool_version=tool.version,
-            guarantee=tool.guarantee,
-            digest=digest(arguments),
-            arguments=arguments,
-            until=deadline(tool),
-            undo_with=tool.compensate_with,
-        )
-        breaker = view.breaker or Breaker("tool", view.automation, tool.name)
-        way = Passage(breaker, breakers.threshold(self.bundle))
-        return Action(view, tool, arguments, typed, digest(bound), claim, judgement, judgement.as_json(), way)
+class Admission(Actions):
+    """Lets the actions of one run's bundle run, or says what they wait for."""
 
     async def admit(self, tx: Tx, view: ActionView, due: Due | None) -> ActResult | Action | Uncertain:
         """Let a step run, or say what it waits for or how it ended. Raises: TransientError where another attempt may be at work."""
@@ -137,27 +59,6 @@ class Admission:
             await steps.mark(tx, view.lineage, view.step.step, "waiting", f"for its slot at {due.at:%Y-%m-%d %H:%M:%S} UTC")
             return ActResult(status="wait", at=int(due.at.timestamp() * 1000))
         return await self._claimed(tx, action)
-
-    async def end(
-        self, tx: Tx, view: ActionView, status: Status, detail: str, *, output: Any = None, because: dict[str, Any] | None = None
-    ) -> ActResult:
-        """End a step that does not run (any more), with a record of why."""
-        lineage, step = view.lineage, view.step.step
-        await steps.end(tx, lineage, step, status, detail, output)
-        body = {"event": status, "tool": view.step.tool, "detail": detail[:2000], **(because or {})}
-        retried = f"/{view.step.retries}" if view.step.retries else ""
-        await records.append(tx, f"{lineage}/{step}/{view.step.n}/{status}{retried}", "effect", lineage, step, body)
-        return ActResult(status=status, detail=detail[:200])
-
-    async def fail(self, tx: Tx, view: ActionView, why: str) -> ActResult:
-        """End a step that cannot run: as failed or, where an attempt before may have acted, as unknown."""
-        effect = view.effect
-        if effect is None or effect.released or effect.state == "failed":
-            if effect is not None:
-                await effects.resolve(tx, effect.key, "failed", detail=why)
-            return await self.end(tx, view, "failed", why)
-        await effects.resolve(tx, effect.key, "unknown", detail=why)
-        return await self.end(tx, view, "unknown", f"nobody knows whether {effect.tool} happened: {why}")
 
     async def _through(self, tx: Tx, action: Action) -> Action:
         """Let an action through its tool's breaker. Raises: Open."""
@@ -288,8 +189,7 @@ class Admission:
             return await self.end(tx, action.view, "failed", effect.detail)
         if (wait := action.view.wait) > 0:
             raise TransientError(f"an earlier attempt may be at work until {effect.deadline:%H:%M:%S} UTC", retry_after=wait + 0.1)
-        ttl = action.tool.key_ttl
-        if effect.released or (action.tool.guarantee == "idempotent" and ttl and effect.claimed_at + ttl > datetime.now(UTC)):
+        if effect.released or remembered(action.tool, effect):
             return await self._held(tx, await self._through(tx, action))
         if action.tool.lookup is not None:
             if (breaker := action.passage.breaker).wait > 0:
@@ -316,6 +216,13 @@ class Admission:
         n = claim.n + 1
         await steps.again(tx, claim.lineage, claim.step, n)
         return await self._claimed(tx, replace(action, claim=replace(claim, n=n, key=effects.key(claim.lineage, claim.step, n))))
+
+
+def remembered(tool: Tool, effect: Effect) -> bool:
+    """Return whether whoever dedupes still knows the key when a call that begins now has ended."""
+    if tool.guarantee != "idempotent" or tool.key_ttl is None:
+        return False
+    return effect.claimed_at + tool.key_ttl > datetime.now(UTC) + timedelta(seconds=tool.seconds)
 
 
 def _late(due: Due) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from temporalio import activity
 
+from activities.admission import remembered
 from activities.calls import call, deadline, parsed
 from activities.requests import undo_request
 from activities.services import Services, digest, facts
@@ -88,7 +89,7 @@ class Compensation:
             found = await tool.lookup(row.key, self._context(tool, row.step, row.key, deadline(tool)))
             if found is not None:
                 return await self._resolved(row, "done" if found.happened else "failed", found.output, "found by a look-up")
-        if tool and knows and activity.info().attempt <= TRIES and (row.released or _remembered(tool, row)):
+        if tool and knows and activity.info().attempt <= TRIES and (row.released or remembered(tool, row)):
             async with self.services.database.transaction(self.tenant) as tx:
                 claim = await effects.claim(tx, replace(_claim(row, tool, row.arguments, row.key), undoes=row.undoes))
             if claim is None:
@@ -181,10 +182,6 @@ class Compensation:
         event = {"done": "undone", "failed": "undo failed", "unknown": "undo unknown"}[state]
         named = {"tool": back.name, "key": claim.key, "undoes": claim.undoes, "detail": detail}
         return {"event": event, **named, "attempt": claim.attempt, "build": self.services.build}
-
-
-def _remembered(tool: Tool, row: Effect) -> bool:
-    return tool.guarantee == "idempotent" and tool.key_ttl is not None and row.claimed_at + tool.key_ttl > datetime.now(UTC)
 
 
 def _key(effect: Effect, nth: int) -> str:

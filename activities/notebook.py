@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from temporalio import activity
+
 from activities import breakers, metrics
 from activities.breakers import Passage
 from activities.calls import call
@@ -21,6 +23,8 @@ from policies.automation import Route
 from policies.prices import Tokens, cost, worst_case
 from tools.contract import Tool, ToolContext
 
+QUICK_SECONDS = 8.0
+"""How long a quick model may take beside the workflow task, whose time is short; through the server it has all the time there is."""
 ENVELOPE = 64  # bytes that the API puts around one message, at most
 
 
@@ -152,7 +156,7 @@ class Notebook:
             async with (self.database.once if closed else self.database.transaction)(self.tenant) as tx:
                 await self.reserve(tx, question)
         try:
-            reply = await model.complete(question.route, question.model, question.messages, question.schema)
+            reply = await _complete(model, question)
         except (ModelFault, PermanentError) as error:
             metrics.MODEL_CALLS.labels(question.model, type(error).__name__).inc()
             billed = question.reserve if isinstance(error, ModelFault) and error.billed else 0
@@ -203,6 +207,16 @@ class Notebook:
         if self.hold.fence == 1:
             return sum(said.cost for said in self.calls)
         return await decisions.cost(tx, self.hold)
+
+
+async def _complete(model: Model, question: Question) -> Reply:
+    if not activity.info().is_local:
+        return await model.complete(question.route, question.model, question.messages, question.schema)
+    try:
+        async with asyncio.timeout(QUICK_SECONDS):
+            return await model.complete(question.route, question.model, question.messages, question.schema)
+    except TimeoutError:
+        raise ModelFault(f"the model did not answer within {QUICK_SECONDS:.0f} s, and its route says `quick`", billed=True) from None
 
 
 def _reply(said: Said) -> dict[str, Any]:

@@ -53,7 +53,11 @@ class Opening:
             bundle = await self._services.bundles.get(tenant, row.bundle)
         limits = Limits(**bundle.settings.limits.model_dump(), heartbeat_seconds=self._services.heartbeat_seconds)
         ref = RunRef(tenant=tenant, lineage=row.lineage, bundle=row.bundle)
-        return Run(ref=ref, automation=row.automation, on_failure=bundle.settings.on_failure, limits=limits)
+        settings = bundle.settings
+        quick = settings.models[settings.agents[settings.planner].route].quick
+        # Said only where it is so: history carries what was said.
+        given = {"quick": True} if quick else {}
+        return Run(ref=ref, automation=row.automation, on_failure=settings.on_failure, limits=limits, **given)
 
     @activity.defn(name=names.CLOSE_RUN)
     async def close_run(self, request: CloseRunRequest) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import loops, stage
-from bench.loops import ACT, BARE, BARE_ACTS, BARE_READS, EMPTY, PERDURE, PERDURE_READS, QUICK_ACT, STOCK, Measured
+from bench.loops import ACT, BARE, BARE_ACTS, BARE_READS, EMPTY, PERDURE, PERDURE_READS, PLAIN, QUICK_ACT, STOCK, Measured
 
 OUT = Console(width=150)
 
@@ -20,10 +20,10 @@ async def main(rounds: int, total: int, *, long: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as name:
         async with stage.opened(Path(name)) as opened:
             OUT.print(f"10 decisions a run, {rounds} runs of each in turn, then {total} at concurrency 50")
-            found = await loops.in_turn(opened, [BARE, EMPTY, PERDURE, STOCK], rounds)
+            found = await loops.in_turn(opened, [BARE, EMPTY, PERDURE, PLAIN, STOCK], rounds)
             found |= await loops.in_turn(opened, [BARE_READS, PERDURE_READS], max(3, rounds // 3))
             acts = await loops.in_turn(opened, [BARE_ACTS, ACT, QUICK_ACT], max(3, rounds // 3))
-            for loop in (BARE, EMPTY, PERDURE):
+            for loop in (BARE, EMPTY, PERDURE, PLAIN):
                 found[loop.name].per_second = await loops.at_once(opened, loop, total, 50)
             _print(found)
             _print_acts(acts)
@@ -54,6 +54,8 @@ def _print(found: dict[str, Measured]) -> None:
         ("runs per second at 50, Perdure / bare", perdure.per_second / bare.per_second, "at least 0.8"),
         ("run time, Perdure / bare on a stock server", perdure.run_p50 / found[STOCK.name].run_p50, "at most 0.25"),
         ("run time with 5 look-ups a decision, Perdure / bare", reads.run_p50 / bare_reads.run_p50, "at most 0.33"),
+        ("time per step, nothing quick / bare", found[PLAIN.name].p50 / bare.p50, "at most 1.3"),
+        ("runs per second at 50, nothing quick / bare", found[PLAIN.name].per_second / bare.per_second, "at least 0.8"),
         ("time per step, Perdure / bare without its model call", perdure.p50 / found[EMPTY.name].p50, "no aim"),
     ):
         OUT.print(f"{label}: [bold]{value:.2f}[/] (aim: {aim})")

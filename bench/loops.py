@@ -1,6 +1,7 @@
 """The loops that are compared, and what is measured of each."""
 
 import asyncio
+import json
 import statistics
 import time
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
 from bench import bare
@@ -66,6 +68,7 @@ BARE_ACTS = Loop(
 )
 ACT, QUICK_ACT = _acts("50 acts", "note.kept"), _acts("50 acts of a quick tool", "note.beside")
 BARE, PERDURE = _bare("bare"), _perdure("perdure", "loop", DECISIONS * 2)
+PLAIN = _perdure("perdure, nothing quick", "plain", DECISIONS * 2)
 EMPTY, STOCK = _bare("bare, no model", model=False), _bare("bare on a stock server", stock=True)
 BARE_READS, PERDURE_READS = _bare("bare, 5 look-ups", reads=5), _perdure("perdure, 5 look-ups", "reads", DECISIONS * 2)
 
@@ -149,10 +152,18 @@ async def growth(stage: Stage, automation: str) -> list[int]:
         history = await stage.tuned.get_workflow_handle(handle.id, run_id=run).fetch_history()
         begun = False
         for event in history.events:
-            if event.activity_task_scheduled_event_attributes.activity_type.name == names.PROPOSE:
+            if _decides(event):
                 sizes.append(0)
                 begun = True
             if begun:
                 sizes[-1] += event.ByteSize()
         run = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id or None
     return sizes
+
+
+def _decides(event: HistoryEvent) -> bool:
+    """Tell the event with which a decision begins: its activity's, or the marker of one that was made beside the workflow task."""
+    if event.activity_task_scheduled_event_attributes.activity_type.name == names.PROPOSE:
+        return True
+    data = event.marker_recorded_event_attributes.details["data"].payloads if event.HasField("marker_recorded_event_attributes") else ()
+    return bool(data) and json.loads(data[0].data).get("activity_type") == names.PROPOSE

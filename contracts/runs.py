@@ -48,6 +48,8 @@ class Run(Message):
     automation: str
     on_failure: Literal["undo", "keep"] = "undo"
     limits: Limits = Limits()
+    quick: bool = False
+    """Its planner's model answers within seconds: decisions are made beside the workflow task first."""
 
 
 class Carried(Message):

@@ -27,6 +27,8 @@ class Route(Strict):
     max_tokens: int = Field(default=1024, ge=1, le=100_000)
     temperature: float = Field(0.2, ge=0, le=2)
     price: Price | None = None
+    quick: bool = False
+    """It answers within seconds: decisions are made beside the workflow task first, and through the server where that takes longer."""
 
 
 class LookUp(Strict):

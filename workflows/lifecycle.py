@@ -111,7 +111,7 @@ class Lifecycle:
         """Make one decision, now or once the run is resumed. Raises: ActivityError where it cannot be made."""
         while True:
             try:
-                decision = await steps.propose(request, self.run.limits)
+                decision = await steps.propose(request, self.run.limits, quick=self.run.quick)
             except ActivityError as error:
                 if not is_cancelled_exception(error):
                     # What then ends the run, and may undo it, has to wait as well.

@@ -1,6 +1,7 @@
 """One typed call for each activity, with its timeouts and retry policy."""
 
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
@@ -26,6 +27,7 @@ LEDGER_LOCAL: workflow.LocalActivityConfig = {
     "retry_policy": RETRY,
     "local_retry_threshold": timedelta(seconds=2),
 }
+Result = TypeVar("Result", ActResult, Decision)
 QUICK_ATTEMPT = timedelta(seconds=20)
 WAIT = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
@@ -57,8 +59,10 @@ async def close_run(request: CloseRunRequest) -> None:
     await workflow.execute_local_activity(names.CLOSE_RUN, request, **LEDGER_LOCAL)
 
 
-async def propose(request: ProposeRequest, limits: Limits) -> Decision:
-    """Make one decision."""
+async def propose(request: ProposeRequest, limits: Limits, *, quick: bool) -> Decision:
+    """Make one decision. quick: first beside the workflow task, where the planner's model answers within seconds."""
+    if quick and (decision := await _beside(names.PROPOSE, request, Decision)):
+        return decision
     return await workflow.execute_activity(
         names.PROPOSE,
         request,
@@ -74,7 +78,7 @@ async def propose(request: ProposeRequest, limits: Limits) -> Decision:
 
 async def act(request: ActRequest, limits: Limits, *, quick: bool) -> ActResult:
     """Bring one step as far as it can come now. quick: first beside the workflow task, for tools that say so of themselves."""
-    if quick and (result := await _act_beside(request)):
+    if quick and (result := await _beside(names.ACT, request, ActResult)):
         return result
     return await workflow.execute_activity(
         names.ACT,
@@ -89,17 +93,17 @@ async def act(request: ActRequest, limits: Limits, *, quick: bool) -> ActResult:
     )
 
 
-async def _act_beside(request: ActRequest) -> ActResult | None:
-    """Try once beside the workflow task; None where that failed.
+async def _beside(name: str, request: ProposeRequest | ActRequest, result: type[Result]) -> Result | None:
+    """Try once beside the workflow task; None where that failed: what it had done by then is in the ledger, and is not done again.
 
     Patience is the server's: a local activity that is given up between two attempts loses what the last one said, and the SDK
     (1.35) then warns of an activity that it cannot cancel, and its worker never stops.
     """
     try:
         return await workflow.execute_local_activity(
-            names.ACT,
+            name,
             request,
-            result_type=ActResult,
+            result_type=result,
             start_to_close_timeout=QUICK_ATTEMPT,
             retry_policy=RetryPolicy(maximum_attempts=1),
             cancellation_type=WAIT,

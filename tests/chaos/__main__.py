@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument(
         "--only", help=f"one shape or automation: {', '.join(sorted({s.name for s in SHAPES} | {s.automation for s in SHAPES}))}"
     )
-    parser.add_argument("--minutes", type=float, default=35.0, help="after which no more boundaries are aimed at")
+    parser.add_argument("--minutes", type=float, default=26.0, help="after which no more boundaries are aimed at")
     given = parser.parse_args()
     sys.exit(not asyncio.run(campaign(given.seed, given.only, given.minutes)))
 

@@ -137,6 +137,11 @@ async def quick(house: House) -> Handle:
     return await house.start(plan(step("a", note="one", fail="transient:1"), step("b", "probe.write", "a", note="two")))
 
 
+async def quick_planner(house: House) -> Handle:
+    """Decisions beside the workflow task, the second of which meets a busy model and is made through the server."""
+    return await house.start(plan(step("a", note="one"), done=False), {"fault": "429", "retry_after": 0.1}, plan(step("b", note="two")))
+
+
 async def paused(house: House) -> Handle:
     """A pause by raw signal while a person is asked, a ruling meanwhile, and the resume by a wake-up."""
     handle = await house.start(plan(step("a", note="one", ask=True), step("b", "probe.write", "a", note="two")))
@@ -229,6 +234,7 @@ SCENES = {
     "cancelled-and-left": Scene(cancelled_and_left),
     "undo-left-to-a-person": Scene(undo_left_to_a_person, {"limits": {"replans": 0}}),
     "reconciled": Scene(reconciled),
+    "quick-planner": Scene(quick_planner, {"models": {"planner": {"quick": True}}}),
     "quick": Scene(quick, {"tools": {'"probe.write", effect="write"': '"probe.write", quick=True, effect="write"'}}),
 }
 
