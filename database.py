@@ -141,6 +141,8 @@ class _Connection(asyncpg.Connection):
     async def serve(self, tenant: str) -> None:
         """Let only the rows of ``tenant`` exist for statements outside of a transaction."""
         if self._serves != tenant:
+            # Forgotten first: a cancel in the middle leaves nobody sure whom the connection serves.
+            self._serves = ""
             await self.execute(f"SELECT set_config('app.tenant', '{tenant}', false)")
             self._serves = tenant
 

@@ -11,7 +11,7 @@ from activities import breakers, metrics
 from activities.actions import Action
 from activities.admission import Admission, Uncertain
 from activities.breakers import Open
-from activities.calls import answer, looked_up, parsed
+from activities.calls import answer, looked_up, parsed, slot
 from activities.services import Services
 from contracts import names
 from contracts.effects import ENDED, ActRequest, ActResult, GiveUpRequest
@@ -78,11 +78,10 @@ class Acting:
     async def _due(self, request: ActRequest, admission: Admission, view: ActionView) -> Due | str | None:
         """Ask the tool when the step is due; a string says why it cannot run at all."""
         tool = admission.tool(view)
-        assert tool.due is not None
         try:
             arguments = parsed(tool, resolve(view.step.arguments, view.outputs))
             action = admission.action(request.run.tenant, view)
-            return await tool.due(arguments, self._context(request, action, admission))
+            return await slot(tool, arguments, self._context(request, action, admission))
         except (BadInput, ToolRetry, ToolFailed) as error:
             return str(error)
 

@@ -111,7 +111,7 @@ class Actions:
         effect = view.effect
         if effect is None or effect.released or effect.state == "failed":
             if effect is not None:
-                await effects.resolve(tx, effect.key, "failed", detail=why)
+                await effects.resolve(tx, effect.key, "failed", detail=why, attempt=effect.attempts)
             return await self.end(tx, view, "failed", why)
-        await effects.resolve(tx, effect.key, "unknown", detail=why)
+        await effects.resolve(tx, effect.key, "unknown", detail=why, attempt=effect.attempts)
         return await self.end(tx, view, "unknown", f"nobody knows whether {effect.tool} happened: {why}")

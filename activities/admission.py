@@ -101,8 +101,9 @@ class Admission(Actions):
             return "run", known
         # The first plan has nothing before it that a re-plan could repeat.
         repeats = action.writes and action.view.step.decision != "d1"
-        if repeats and (key := await effects.same(tx, action.claim.lineage, action.tool.name, action.claim.digest, action.claim.key)):
-            return "run", f"this run has done the same already ({key})"
+        if repeats and (found := await effects.same(tx, action.claim.lineage, action.tool.name, action.claim.digest, action.claim.key)):
+            key, surely = found
+            return "run", f"this run {'has done' if surely else 'may have done'} the same already ({key})"
         return None
 
     async def _approved(self, tx: Tx, action: Action, due: Due | None, question: str, reason: str) -> Any:
@@ -207,12 +208,16 @@ class Admission(Actions):
                 await effects.resolve(tx, action.claim.key, "unknown", detail=asked.detail)
                 return await self.end(tx, view, "unknown", f"nobody knows whether it happened; {asked.detail}")
             return asked
-        return await self.next_attempt(tx, asked, f"{asked.because.get('approver')} allowed another attempt")
+        return await self.next_attempt(tx, asked, f"{asked.because.get('approver')} allowed another attempt", happened="unknown")
 
-    async def next_attempt(self, tx: Tx, action: Action, why: str) -> Action:
-        """Raise the step's ``n`` and claim its new key: the attempt before it is settled as not having happened."""
-        claim = action.claim
-        await effects.resolve(tx, claim.key, "failed", detail=why)
+    async def next_attempt(self, tx: Tx, action: Action, why: str, *, happened: str = "failed") -> Action:
+        """Raise the step's ``n`` and claim its new key; the attempt before it is settled.
+
+        happened: as what; `unknown` where nobody proved that it did not, so that undo looks at it too.
+        """
+        claim, effect = action.claim, action.view.effect
+        if not await effects.resolve(tx, claim.key, happened, detail=why, attempt=effect.attempts if effect else None):
+            raise TransientError("another attempt holds this effect", retry_after=1.0)
         n = claim.n + 1
         await steps.again(tx, claim.lineage, claim.step, n)
         return await self._claimed(tx, replace(action, claim=replace(claim, n=n, key=effects.key(claim.lineage, claim.step, n))))

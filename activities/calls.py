@@ -10,10 +10,10 @@ from activities import metrics
 from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError
 from tools import calls
 from tools.bounds import Answer
-from tools.calls import looked_up, parsed
+from tools.calls import looked_up, parsed, slot
 from tools.contract import Tool, ToolContext
 
-__all__ = ["answer", "call", "deadline", "looked_up", "parsed"]
+__all__ = ["answer", "call", "deadline", "looked_up", "parsed", "slot"]
 
 MARGIN = timedelta(seconds=1)
 """Kept of an attempt's time for recording how its call ended."""

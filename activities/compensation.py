@@ -4,25 +4,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from temporalio import activity
-
 from activities.admission import remembered
-from activities.calls import call, deadline, parsed
+from activities.calls import call, deadline, looked_up, parsed
 from activities.requests import undo_request
 from activities.services import Services, digest, facts
 from contracts.approvals import Gate
 from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError
 from database import Tx
 from ledger import approvals, effects, records
+from ledger.approvals import Request
 from ledger.effects import Claim, Effect
 from ledger.runs import RunRow
 from policies.bundles import Bundle
+from policies.rules import Judgement
 from tools.calls import Incapable
 from tools.contract import Tool
 
 UNSEEN = ("claimed", "unknown")
 TRIES = 5
-"""Attempts after which a compensation that keeps losing its answer is a person's."""
+"""Attempts of its own, not of the activity that takes back many, after which a compensation that keeps losing its answer is a person's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,14 @@ class Compensation:
     bundle: Bundle
     tenant: str
     asker: str | None
+    since: datetime | None = None
+    """When it was last ordered: a question that ended without an answer before that is asked anew."""
+
+    async def find_out(self, effect: Effect) -> Left | None:
+        """Find out whether an effect happened, and let it stay as it is. Raises: TransientError."""
+        tool = self.services.registry.tools(self.bundle.automation).get(effect.tool)
+        effect = await self._certain(effect, tool, knows=False) if effect.state in UNSEEN else effect
+        return Left(f"{effect.tool} may have happened ({effect.detail})") if effect.state == "unknown" else None
 
     async def take_back(self, effect: Effect) -> Left | None:
         """Take one effect back; None where that is done. Raises: TransientError where it is to be tried again."""
@@ -86,10 +94,10 @@ class Compensation:
         if row.released and row.undoes is None:
             return await self._resolved(row, "failed", None, row.detail)
         if tool and tool.lookup is not None and not row.released:
-            found = await tool.lookup(row.key, self._context(tool, row.step, row.key, deadline(tool)))
+            found = await looked_up(tool, row.key, self._context(tool, row.step, row.key, deadline(tool)))
             if found is not None:
                 return await self._resolved(row, "done" if found.happened else "failed", found.output, "found by a look-up")
-        if tool and knows and activity.info().attempt <= TRIES and (row.released or remembered(tool, row)):
+        if tool and knows and (row.released or (row.attempts <= TRIES and remembered(tool, row))):
             async with self.services.database.transaction(self.tenant) as tx:
                 claim = await effects.claim(tx, replace(_claim(row, tool, row.arguments, row.key), undoes=row.undoes))
             if claim is None:
@@ -100,7 +108,8 @@ class Compensation:
 
     async def _resolved(self, row: Effect, state: str, output: dict[str, Any] | None, detail: str) -> Effect:
         async with self.services.database.transaction(self.tenant) as tx:
-            await effects.resolve(tx, row.key, state, output=output, detail=detail)
+            if not await effects.resolve(tx, row.key, state, output=output, detail=detail, attempt=row.attempts):
+                raise TransientError("another attempt holds this effect", retry_after=1.0)
         return replace(row, state=state, output=output, detail=detail)
 
     async def _claimed(self, effect: Effect, back: Tool, last: Effect | None, nth: int, doubt: str) -> Claim | Left:
@@ -108,8 +117,7 @@ class Compensation:
         arguments = last.arguments if last else back.undo_arguments(effect.output or {})
         failed = f"{back.name} {'failed' if last.state == 'failed' else 'may have happened'}: {last.detail}" if last else ""
         async with self.services.database.transaction(self.tenant) as tx:
-            judged = facts(back, arguments, tenant=self.tenant, automation=self.run.automation, input=self.run.input, taint=[], left=0)
-            judgement = self.bundle.rules.judge(judged)  # Undo is never stopped by an empty budget.
+            judgement = self._judged(back, arguments)
             if judgement.outcome == "deny":
                 return Left(f"{back.name}: {judgement.because}")
             if asks := failed or doubt or (judgement.because if judgement.outcome != "allow" else ""):
@@ -117,26 +125,35 @@ class Compensation:
                 if isinstance(said, Left):
                     return said
                 arguments = said
+                # An edit takes the same path: what the rules deny, nobody's word allows.
+                if (edited := self._judged(back, arguments)).outcome == "deny":
+                    return Left(f"{back.name}, as edited: {edited.because}")
                 if last and last.state in UNSEEN:
-                    await effects.resolve(tx, last.key, "failed", detail="a person allowed another attempt")
+                    await effects.resolve(tx, last.key, "unknown", detail="a person allowed another attempt", attempt=last.attempts)
             claim = _claim(effect, back, arguments, _key(effect, nth))
             held = await effects.claim(tx, replace(claim, undoes=effect.key))
             if held is None:
                 raise TransientError("an earlier undo may be at work", retry_after=1.0)
             return held
 
+    def _judged(self, back: Tool, arguments: dict[str, Any]) -> Judgement:
+        # Undo is never stopped by an empty budget.
+        known = facts(back, arguments, tenant=self.tenant, automation=self.run.automation, input=self.run.input, taint=[], left=0)
+        return self.bundle.rules.judge(known)
+
     async def _said(self, tx: Tx, effect: Effect, back: Tool, arguments: dict[str, Any], nth: int, why: str) -> dict[str, Any] | Left:
         """Return the arguments that a person approved, or how the effect is left. The word is used up here."""
         wanted = undo_request(self.tenant, self.bundle, effect, back, arguments, nth, why=why, asker=self.asker or "")
-        request = await approvals.read(tx, wanted.id)
-        if request is None:
+        request = await approvals.latest(tx, effect.lineage, effect.step, wanted.digest)
+        if request is None or self._unanswered(request):
             if self.asker is None:
                 return Left(why, askable=True)
-            await approvals.ask(tx, wanted)
-            return Left(why, gate=wanted.gate)
+            anew = f"{wanted.id}-{int(self.since.timestamp())}" if request and self.since else wanted.id
+            await approvals.ask(tx, replace(wanted, id=anew))
+            return Left(why, gate=replace(wanted, id=anew).gate)
         if request.state == "pending":
             return Left(why, gate=request.gate)
-        if request.state == "superseded":
+        if request.state == "superseded" and request.expires_at > datetime.now(UTC):
             return (request.ruling or {})["arguments"]
         if request.state in ("approved", "consumed") and await approvals.consume(
             tx, request, _key(effect, nth), request.digest, self.bundle.hash
@@ -144,6 +161,9 @@ class Compensation:
             return arguments
         who = f"{request.ruled_by}: {(request.ruling or {}).get('reason', '')}" if request.ruled_by else f"the request is {request.state}"
         return Left(f"{why}; left as it is ({who})")
+
+    def _unanswered(self, request: Request) -> bool:
+        return request.state in ("cancelled", "expired", "rejected") and self.since is not None and request.created_at < self.since
 
     async def _called(self, tool: Tool, claim: Claim, *, doubt: bool = False) -> Effect:
         """Call a tool under a claim and record how that ended. Raises: TransientError, with what may be tried again given back.
@@ -169,7 +189,7 @@ class Compensation:
                 await records.append(tx, id, "effect", claim.lineage, claim.step, self._body(tool, claim, state, detail))
             found = await effects.read(tx, claim.key)
         assert found is not None
-        if state == "unknown" and tool.guarantee == "idempotent" and activity.info().attempt <= TRIES:
+        if state == "unknown" and tool.guarantee == "idempotent" and claim.attempt <= TRIES:
             raise TransientError(detail, retry_after=max(0.0, (claim.until - datetime.now(UTC)).total_seconds()) + 0.1)
         return found
 

@@ -15,7 +15,7 @@ from contracts import names
 from contracts.converter import DATA_CONVERTER
 from contracts.decisions import Decision
 from contracts.effects import ActResult
-from contracts.runs import Run, StartRequest
+from contracts.runs import Carried, Run, StartRequest
 
 LOCAL_ACTIVITY = "core_local_activity"
 """The name of a marker that holds a local activity's end. Source: Temporal SDK core."""
@@ -68,19 +68,31 @@ def _take(found: Told, event: HistoryEvent) -> None:
         case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
             # Which activity it was is told by the form of its result: each has fields of its own.
             payloads = event.activity_task_completed_event_attributes.result.payloads
-            if decision := _decoded(payloads, Decision):
-                found.tools |= {step.id: step.tool for step in decision.steps}
-            else:
+            if not _decision(found, payloads):
                 _act(found, payloads)
         case EventType.EVENT_TYPE_MARKER_RECORDED if event.marker_recorded_event_attributes.marker_name == LOCAL_ACTIVITY:
             details = event.marker_recorded_event_attributes.details
             kind = json.loads(details["data"].payloads[0].data).get("activity_type") if details["data"].payloads else ""
-            if kind == names.OPEN_RUN:
+            if kind == names.PROPOSE:
+                _decision(found, details["result"].payloads)
+            elif kind == names.OPEN_RUN:
                 found.run = _decoded(details["result"].payloads, Run)
             elif kind == names.ACT:
                 _act(found, details["result"].payloads)
         case _:
             return
+
+
+def _decision(found: Told, payloads: Sequence[Payload]) -> bool:
+    """Take over a plan: a decision's, or the one with which a fork begins."""
+    if decision := _decoded(payloads, Decision):
+        found.tools |= {step.id: step.tool for step in decision.steps}
+    elif inherited := _decoded(payloads, Carried):
+        found.tools |= {step.id: step.tool for step in inherited.plan}
+        found.ended |= inherited.statuses
+    else:
+        return False
+    return True
 
 
 def _act(found: Told, payloads: Sequence[Payload]) -> None:

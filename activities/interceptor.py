@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities import metrics
@@ -49,11 +49,13 @@ class _Boundary(ActivityInboundInterceptor):
             except PerdureError as error:
                 LOG.warning("failed", error=str(error), kind=type(error).__name__)
                 raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from None
-            except (ApplicationError, asyncio.CancelledError):
+            except (ApplicationError, CancelledError, asyncio.CancelledError):
                 raise
-            except Exception:
+            except Exception as error:
                 LOG.exception("broke")
-                raise
+                kind = type(error).__name__
+                # Its message and its trace may hold what a history must not keep: a password, a body, a row.
+                raise ApplicationError(f"{info.activity_type} broke ({kind}); the worker's log says more", type=kind) from None
 
 
 def _named(arguments: Any) -> dict[str, str]:

@@ -102,7 +102,7 @@ class Comparison:
             for row in under_way:
                 if not (standing := standings[row.lineage]).alive:
                     await self._close(row, standing)
-        await self._claims()
+        await self._effects()
         await self._reservations()
         await self._requests()
         await self._wakes()
@@ -126,7 +126,9 @@ class Comparison:
         """End the row of a run that Temporal has ended, or does not know, and undo what it did where its bundle says so."""
         status = ENDS.get(standing.ended, "failed") if standing.ended else "failed"
         how = f"{standing.ended.name.lower()} in Temporal, from outside" if standing.ended else "Temporal does not know it any more"
-        done = f"closed as {status}"
+        order = None
+        if status != "completed":
+            order = await self._left(row, f"{how}; found by reconcile")
         if not self.request.dry_run:
             async with self.database.transaction(self.tenant) as tx:
                 if not await runs.close(tx, row.lineage, status, f"{how}; closed by reconcile"):
@@ -136,38 +138,45 @@ class Comparison:
                 await upkeep.lose(tx, row.lineage)
                 body = {"event": status, "summary": how, "by": "reconcile", "build": self.services.build}
                 await records.append(tx, f"{row.lineage}/closed", "configuration", row.lineage, None, body)
-        self._note("run", row, how, done)
-        if status != "completed":
-            await self._undo(row, how)
+                if order:
+                    # With the end itself: what breaks off between here and its undo is found by the next comparison.
+                    await orders.put(tx, order)
+        self._note("run", row, how, f"closed as {status}")
+        if order:
+            await self._begin(row, order)
 
-    async def _undo(self, row: RunRow, why: str) -> None:
+    async def _left(self, row: RunRow, why: str) -> Order | None:
+        """Return the order that what an ended run left behind calls for, by what a person said, else by its bundle."""
         bundle = await self.services.bundles.get(self.tenant, row.bundle)
-        keeps = bundle.settings.on_failure != "undo"
+        keeps = (row.ending or bundle.settings.on_failure) != "undo" or row.status == "completed"
         async with self.database.transaction(self.tenant) as tx:
             found = await effects.undoable(tx, row.lineage)
-        unseen = [effect for effect in found if effect.state != "done"]
-        if not found or (keeps and not unseen):
-            return
-        about = unseen if keeps else found
-        self._note("effect", row, f"{len(about)} effects were left", "an undo takes them back, or asks a person")
+        about = [effect for effect in found if effect.state != "done" or not keeps]
+        return Order(row.lineage, order_name(), by="reconcile", reason=why, unseen=keeps) if about else None
+
+    async def _begin(self, row: RunRow, order: Order) -> None:
+        done = "looked up, and left as it is" if order.unseen else "an undo takes it back, or asks a person"
+        self._note("effect", row, "effects were left behind", done)
         if not self.request.dry_run:
-            await self._order(row.lineage, f"{why}; found by reconcile", unseen=keeps)
+            await start_undo(self.client, self.task_queue, UndoStart(tenant=self.tenant, lineage=row.lineage, order=order.name))
 
-    async def _order(self, lineage: str, reason: str, *, unseen: bool) -> None:
-        order = Order(lineage, "reconcile", by="reconcile", reason=reason, unseen=unseen)
+    async def _effects(self) -> None:
+        """Order what ended runs left behind to be settled, and begin again with orders that nobody carries out."""
         async with self.database.transaction(self.tenant) as tx:
-            await orders.put(tx, order)
-        await start_undo(self.client, self.task_queue, UndoStart(tenant=self.tenant, lineage=lineage, order=order.name))
-
-    async def _claims(self) -> None:
-        """Ask about claims that an ended run left open."""
-        async with self.database.transaction(self.tenant) as tx:
-            rows = [await runs.read(tx, lineage) for lineage in await upkeep.left_claimed(tx, GRACE)]
-        for row in rows:
-            if row and not await alive(self.client, undo_id(row.lineage)):
-                self._note("effect", row, "an effect was claimed, and nobody wrote down how it ended", "looked up, or a person is asked")
+            behind = [await runs.read(tx, lineage) for lineage in await upkeep.left_behind(tx, GRACE)]
+            forgotten = [await runs.read(tx, lineage) for lineage in await orders.forgotten(tx, GRACE)]
+        for row in behind:
+            if row and (order := await self._left(row, "left behind; found by reconcile")):
                 if not self.request.dry_run:
-                    await self._order(row.lineage, "a claim was left open", unseen=True)
+                    async with self.database.transaction(self.tenant) as tx:
+                        await orders.put(tx, order)
+                await self._begin(row, order)
+        for row in forgotten:
+            if row and not await alive(self.client, undo_id(row.lineage)):
+                async with self.database.transaction(self.tenant) as tx:
+                    given = await orders.open_orders(tx, row.lineage)
+                for order in given[:1]:
+                    await self._begin(row, order)
 
     async def _reservations(self) -> None:
         async with self.database.transaction(self.tenant) as tx:
@@ -249,6 +258,6 @@ async def start_undo(client: Client, task_queue: str, start: UndoStart) -> str:
     return handle.id
 
 
-def order_name(now: datetime | None = None) -> str:
-    """Return a name for an order that a person gives now."""
-    return f"{(now or datetime.now(UTC)):%Y%m%dT%H%M%S%f}"
+def order_name() -> str:
+    """Return a name for an order that is given now."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"

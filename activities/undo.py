@@ -35,32 +35,36 @@ class Undoing:
             run = await runs.read(tx, lineage)
             if run is None:
                 raise BadInput(f"there is no run {lineage!r}")
-            order = await _order(tx, run, request)
-            if order is None:
+            given = await _orders(tx, run, request)
+            if given and request.leave:
+                await approvals.cancel_open(tx, lineage)
+                await _end(tx, given)
+                return UndoResult()
+            if not given:
                 await approvals.cancel_open(tx, lineage)
                 await steps.skip_open(tx, lineage, f"not run: {request.reason}"[:400])
-            if request.leave:
-                await approvals.cancel_open(tx, lineage)
-                return UndoResult()
-            found = await effects.undoable(tx, lineage, order.since if order else None)
-            if order and order.unseen:
-                found = [effect for effect in found if effect.state != "done"]
+            found = await _wanted(tx, lineage, given)
         bundle = await self._services.bundles.get(tenant, run.bundle)
-        asker = activity.info().workflow_id if order else None
-        result = await self._undone(Compensation(self._services, run, bundle, tenant, asker), found)
-        if order is None and result.asks:
-            async with self._services.database.transaction(tenant) as tx:
+        asker = activity.info().workflow_id if given else None
+        since = max((order.at for order in given if order.at), default=None)
+        compensation = Compensation(self._services, run, bundle, tenant, asker, since)
+        keeps = bool(given) and all(order.unseen for order in given)
+        result = await self._undone(compensation, found, keeps=keeps)
+        async with self._services.database.transaction(tenant) as tx:
+            if not given and result.asks:
                 # A run does not wait for what only people can settle: it ends, and an undo of its own asks them.
                 await orders.put(tx, Order(lineage, names.AT_END, by="perdure", reason=request.reason[:400]))
+            if not result.gates:
+                await _end(tx, given)
         return result
 
-    async def _undone(self, compensation: Compensation, found: list[Effect]) -> UndoResult:
+    async def _undone(self, compensation: Compensation, found: list[Effect], *, keeps: bool) -> UndoResult:
         undone: list[str] = []
         left: list[str] = []
         gates: list[Gate] = []
         asks = 0
         for effect in found:
-            outcome = await compensation.take_back(effect)
+            outcome = await (compensation.find_out(effect) if keeps else compensation.take_back(effect))
             if outcome is None:
                 undone.append(effect.key)
                 continue
@@ -74,15 +78,33 @@ def _said(effect: Effect, left: Left) -> str:
     return f"{effect.key} ({effect.tool}): {left.why}"[:500]
 
 
-async def _order(tx: Tx, run: RunRow, request: UndoRequest) -> Order | None:
+async def _orders(tx: Tx, run: RunRow, request: UndoRequest) -> list[Order]:
+    """Return the orders to carry out: none for a run under way, which undoes itself. Raises: PermanentError."""
     if not request.order:
         if run.status != "running":
             # A run that has ended undoes nothing by itself any more, whoever asks in its name.
             raise PermanentError(f"the run {run.workflow_id} is {run.status}: only a run under way is undone from within")
-        return None
+        return []
     if run.status == "running":
         raise PermanentError(f"the run {run.workflow_id} is under way: cancel it first (`starter.py cancel {run.workflow_id} --undo`)")
-    order = await orders.read(tx, run.lineage, request.order)
-    if order is None:
-        raise PermanentError(f"nobody ordered that {run.workflow_id} be undone: `starter.py undo {run.workflow_id}` does")
-    return order
+    # All that are open: one undo of a run is at work at a time, and takes up what is ordered meanwhile.
+    if given := await orders.open_orders(tx, run.lineage):
+        return given
+    raise PermanentError(f"nobody ordered that {run.workflow_id} be undone, or it was: `starter.py undo {run.workflow_id}` orders it")
+
+
+async def _wanted(tx: Tx, lineage: str, given: list[Order]) -> list[Effect]:
+    """Return the effects that the orders speak of, newest first; without an order all."""
+    found = await effects.undoable(tx, lineage)
+    if not given:
+        return found
+    wanted: set[str] = set()
+    for order in given:
+        spoken = await effects.undoable(tx, lineage, order.since)
+        wanted |= {effect.key for effect in spoken if effect.state != "done" or not order.unseen}
+    return [effect for effect in found if effect.key in wanted]
+
+
+async def _end(tx: Tx, given: list[Order]) -> None:
+    for order in given:
+        await orders.carried_out(tx, order)

@@ -146,6 +146,8 @@ def _configuration(body: dict[str, Any]) -> str:
         return f"started by {body['by'] or 'somebody unnamed'} as {body['workflow_id']}: {body['automation']} {body['bundle'][:12]}"
     if body["event"] == "moved":
         return f"{body['by']} moved {_short(body['title'])} on the calendar from {body['from']} to {body['to']} [{body['entry']}]"
+    if body["event"] == "undo ended":
+        return "nothing of that is left to undo, or to ask"
     if body["event"] == "undo ordered":
         since = f" from {body['since']} on" if body["since"] else ""
         unseen = " where nobody saw it end" if body["unseen"] else ""

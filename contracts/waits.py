@@ -34,6 +34,8 @@ def date(said: str | None) -> datetime | None:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
-def clipped(seconds: float | None) -> float | None:
-    """Return a wait as it may be: at least 0, and not longer than anybody may ask for."""
-    return None if seconds is None or math.isnan(seconds) else min(LONGEST, max(0.0, seconds))
+def clipped(seconds: object) -> float | None:
+    """Return a wait as it may be: at least 0, and not longer than anybody may ask for; None for what is no number."""
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or (isinstance(seconds, float) and math.isnan(seconds)):
+        return None
+    return float(min(LONGEST, max(0.0, seconds)))

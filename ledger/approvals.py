@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from referencing import Registry
-
 from contracts.approvals import Gate, RuleResult, Ruling, Rung, Wake
+from contracts.errors import BadInput
+from contracts.schemas import Checker, said
 from database import Tx
 from ledger import outbox, records
 
@@ -24,8 +22,8 @@ COLUMNS = """id, lineage, workflow_id, step, n, tool, digest, bundle, arguments,
              created_at, expires_at, ruled_by, ruled_at, ruling, consumed_by"""
 READ = f"SELECT {COLUMNS} FROM approval WHERE tenant = $1 AND id = $2"  # noqa: S608
 LOCK = f"{READ} FOR UPDATE"
-OF_STEP = f"""
-SELECT {COLUMNS} FROM approval WHERE tenant = $1 AND lineage = $2 AND step = $3 ORDER BY created_at DESC, id LIMIT 1
+LATEST = f"""
+SELECT {COLUMNS} FROM approval WHERE tenant = $1 AND lineage = $2 AND step = $3 AND digest = $4 ORDER BY created_at DESC, id LIMIT 1
 """  # noqa: S608
 OF_RUN = f"SELECT {COLUMNS} FROM approval WHERE tenant = $1 AND lineage = $2 ORDER BY created_at, id"  # noqa: S608
 OPEN = f"""
@@ -165,13 +163,11 @@ def edit_problem(schema: Mapping[str, Any], arguments: Mapping[str, Any] | None)
     """Say why edited arguments cannot run, naming the field, or None."""
     if arguments is None:
         return "an edit needs `arguments`: the whole arguments to run instead"
-    errors = list(Draft202012Validator({"additionalProperties": False, **schema}, registry=Registry()).iter_errors(dict(arguments)))
-    return "; ".join(f"{'.'.join(map(str, error.path)) or 'arguments'}: {_said(error)}" for error in errors[:5]) or None
-
-
-def _said(error: ValidationError) -> str:
-    # The library's message begins with the value, and a long one would hide what is wrong with it.
-    return error.message if len(error.message) <= 200 else f"the value breaks `{error.validator}: {str(error.validator_value)[:100]}`"
+    try:
+        errors = Checker({"additionalProperties": False, **schema}).errors(dict(arguments))
+    except BadInput as error:
+        return f"the arguments cannot be checked: {error}"
+    return "; ".join(f"{'.'.join(map(str, error.path)) or 'arguments'}: {said(error)}" for error in errors[:5]) or None
 
 
 async def read(tx: Tx, id: str) -> Request | None:
@@ -180,9 +176,9 @@ async def read(tx: Tx, id: str) -> Request | None:
     return Request.from_row(row) if row else None
 
 
-async def of_step(tx: Tx, lineage: str, step: str) -> Request | None:
-    """Return the newest request of a step."""
-    row = await tx.row(OF_STEP, tx.tenant, lineage, step)
+async def latest(tx: Tx, lineage: str, step: str, digest: str) -> Request | None:
+    """Return the newest request about one action of a step."""
+    row = await tx.row(LATEST, tx.tenant, lineage, step, digest)
     return Request.from_row(row) if row else None
 
 

@@ -44,8 +44,10 @@ WITH held AS (
 )
 SELECT count(*) FROM held
 """
+# Of the attempt that was looked at, and of no later one.
 RESOLVE = """
-UPDATE effect SET state = $3, output = $4, detail = $5, ended_at = now() WHERE tenant = $1 AND key = $2 AND state IN ('claimed', 'unknown')
+UPDATE effect SET state = $3, output = $4, detail = $5, ended_at = now()
+ WHERE tenant = $1 AND key = $2 AND state IN ('claimed', 'unknown') AND ($6::integer IS NULL OR attempts = $6)
 """
 WAIT = "SELECT extract(epoch FROM deadline - clock_timestamp())::float8 FROM effect WHERE tenant = $1 AND key = $2"
 COMPENSATED = "UPDATE effect SET state = 'compensated', ended_at = now() WHERE tenant = $1 AND key = $2 AND state = 'done'"
@@ -55,11 +57,22 @@ UNDOABLE = """
 SELECT * FROM effect
  WHERE tenant = $1 AND lineage = $2 AND undoes IS NULL AND state IN ('done', 'claimed', 'unknown')
    AND ($3::text IS NULL
-        OR claimed_at >= (SELECT min(claimed_at) FROM effect WHERE tenant = $1 AND lineage = $2 AND step = $3 AND undoes IS NULL))
+        OR claimed_at >= coalesce(
+            (SELECT min(claimed_at) FROM effect WHERE tenant = $1 AND lineage = $2 AND step = $3 AND undoes IS NULL),
+            -- A step without an effect of its own stands for those that were planned after it.
+            (SELECT min(later.claimed_at) FROM effect later JOIN plan_step USING (tenant, lineage, step)
+              WHERE tenant = $1 AND lineage = $2 AND later.undoes IS NULL AND position >= (
+                SELECT position FROM plan_step WHERE tenant = $1 AND lineage = $2 AND step = $3))))
  ORDER BY coalesce(ended_at, claimed_at) DESC, key
 """
 UNDOES = "SELECT * FROM effect WHERE tenant = $1 AND undoes = $2 ORDER BY claimed_at, key"
-SAME = "SELECT key FROM effect WHERE tenant = $1 AND lineage = $2 AND tool = $3 AND digest = $4 AND state = 'done' AND key <> $5 LIMIT 1"
+# What may have been done counts like what was; a claim that was given back surely did nothing.
+SAME = """
+SELECT key, state FROM effect
+ WHERE tenant = $1 AND lineage = $2 AND tool = $3 AND digest = $4 AND key <> $5 AND undoes IS NULL
+   AND (state IN ('done', 'unknown') OR state = 'claimed' AND ended_at IS NULL)
+ ORDER BY state = 'done' DESC LIMIT 1
+"""
 COUNTS = "SELECT state, count(*) AS count FROM effect WHERE tenant = $1 GROUP BY state"
 SPEND = """
 UPDATE budget SET spent = spent + $3 WHERE tenant = $1 AND scope = $2 AND ($4 OR spent + reserved + $3 <= limit_micros)
@@ -169,9 +182,14 @@ async def wait(tx: Tx, key: str) -> float:
     return await tx.value(WAIT, tx.tenant, key) or 0.0
 
 
-async def resolve(tx: Tx, key: str, state: str, *, output: dict[str, Any] | None = None, detail: str = "") -> None:
-    """Settle an effect whose end nobody saw, by what a look-up or a person found."""
-    await tx.execute(RESOLVE, tx.tenant, key, state, output, detail[:500])
+async def resolve(
+    tx: Tx, key: str, state: str, *, output: dict[str, Any] | None = None, detail: str = "", attempt: int | None = None
+) -> bool:
+    """Settle an effect whose end nobody saw, by what a look-up or a person found; False where there is none to settle.
+
+    attempt: of which this was found; a later one, which may be at work, is left alone.
+    """
+    return await tx.execute(RESOLVE, tx.tenant, key, state, output, detail[:500], attempt) > 0
 
 
 async def compensated(tx: Tx, key: str) -> None:
@@ -197,9 +215,10 @@ async def undoes(tx: Tx, key: str) -> list[Effect]:
     return [Effect.from_row(row) for row in await tx.fetch(UNDOES, tx.tenant, key)]
 
 
-async def same(tx: Tx, lineage: str, tool: str, digest: str, but: str) -> str | None:
-    """Return the key of another done effect of this run with the same tool and arguments."""
-    return await tx.value(SAME, tx.tenant, lineage, tool, digest, but)
+async def same(tx: Tx, lineage: str, tool: str, digest: str, but: str) -> tuple[str, bool] | None:
+    """Return the key of another effect of this run with the same tool and arguments, and whether it surely was done."""
+    row = await tx.row(SAME, tx.tenant, lineage, tool, digest, but)
+    return (row["key"], row["state"] == "done") if row else None
 
 
 async def counts(tx: Tx) -> dict[str, int]:

@@ -42,6 +42,10 @@ ON CONFLICT (tenant, lineage, step) DO NOTHING
 """
 FORKS = "SELECT * FROM run WHERE tenant = $1 AND parent = $2 ORDER BY started_at"
 # The family: up to the first original, and down to every fork of it. What may have been done counts like what was.
+ALONE = """
+SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', $1::text, ancestors[1], $3::text, $4::text), 0))
+  FROM run WHERE tenant = $1 AND lineage = $2
+"""
 DONE_IN_FAMILY = """
 WITH RECURSIVE family AS (
     SELECT ancestors[1] AS lineage FROM run WHERE tenant = $1 AND lineage = $2
@@ -147,6 +151,8 @@ async def forks(tx: Tx, lineage: str) -> list[RunRow]:
 
 async def done_in_family(tx: Tx, lineage: str, tool: str, digest: str) -> str | None:
     """Say where in the family of a fork the same was done, or may have been; None where it was not."""
+    # Two forks at once would each see that nobody has done it: they look one after the other, each until its claim is committed.
+    await tx.execute(ALONE, tx.tenant, lineage, tool, digest)
     row = await tx.row(DONE_IN_FAMILY, tx.tenant, lineage, tool, digest)
     if row is None:
         return None

@@ -8,11 +8,16 @@ from ledger.runs import RunRow, scope
 RUNNING = "SELECT * FROM run WHERE tenant = $1 AND status = 'running' ORDER BY started_at LIMIT $2"
 RECENT = "SELECT * FROM run WHERE tenant = $1 ORDER BY started_at DESC LIMIT $2"
 KNOWN = "SELECT lineage FROM run WHERE tenant = $1 AND lineage = ANY ($2)"
-# Claims of runs that have ended, whose time is over: whoever held them never wrote down how they ended.
-LEFT_CLAIMED = """
+# Effects of runs that have ended: claims whose holder never wrote down how they ended, and what was done while the run was being
+# closed. Compensations are their undo's, whose order is open. What an order was given for since is that order's.
+LEFT_BEHIND = """
 SELECT DISTINCT effect.lineage FROM effect JOIN run USING (tenant, lineage)
- WHERE tenant = $1 AND run.status <> 'running' AND effect.state = 'claimed' AND effect.deadline <= clock_timestamp()
+ WHERE tenant = $1 AND run.status <> 'running' AND effect.undoes IS NULL
    AND run.ended_at < clock_timestamp() - make_interval(secs => $2)
+   AND (effect.state = 'claimed' AND effect.deadline <= clock_timestamp()
+        OR effect.state IN ('done', 'unknown') AND run.status <> 'completed' AND effect.ended_at > run.ended_at)
+   AND NOT EXISTS (SELECT FROM record o WHERE o.tenant = effect.tenant AND o.lineage = effect.lineage AND o.kind = 'configuration'
+                    AND o.body ->> 'event' = 'undo ordered' AND o.at > coalesce(effect.ended_at, effect.deadline))
 """
 # Requests of runs that have ended: by an undo, whose workflow may still wait, or left by a run that was ended from outside.
 LEFT_OPEN = """
@@ -59,7 +64,8 @@ UPDATE plan_step SET status = 'done', detail = $4, ended_at = now() WHERE tenant
 EFFECT_DONE = """
 INSERT INTO effect (tenant, key, lineage, step, n, tool, tool_version, guarantee, digest, arguments, state, deadline, detail, undo_with,
                     ended_at)
-VALUES ($1, concat_ws('/', $2::text, $3::text, 1), $2, $3, 1, $4, '', $5, '', '{}', 'done', now(), $6, $7, now())
+SELECT $1, concat_ws('/', $2::text, $3::text, n), $2, $3, n, $4, '', $5, '', '{}', 'done', now(), $6, $7, now()
+  FROM (SELECT coalesce((SELECT n FROM plan_step WHERE tenant = $1 AND lineage = $2 AND step = $3), 1) AS n) AS nth
 ON CONFLICT (tenant, key) DO UPDATE SET state = 'done', detail = excluded.detail, ended_at = now()
  WHERE effect.state IN ('claimed', 'unknown')
 """
@@ -80,9 +86,9 @@ async def unknown(tx: Tx, lineages: list[str]) -> set[str]:
     return set(lineages) - {row["lineage"] for row in await tx.fetch(KNOWN, tx.tenant, lineages)}
 
 
-async def left_claimed(tx: Tx, older: float) -> list[str]:
-    """Return the runs that ended more than so many seconds ago and left claims open."""
-    return [row["lineage"] for row in await tx.fetch(LEFT_CLAIMED, tx.tenant, older)]
+async def left_behind(tx: Tx, older: float) -> list[str]:
+    """Return the runs that ended more than so many seconds ago and left effects that nobody looks after."""
+    return [row["lineage"] for row in await tx.fetch(LEFT_BEHIND, tx.tenant, older)]
 
 
 async def left_open(tx: Tx) -> list[dict[str, Any]]:

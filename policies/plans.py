@@ -5,11 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from referencing import Registry
-
 from contracts.errors import BadInput
 from contracts.plans import MAX_STEPS, Plan, PlanStep
+from contracts.schemas import Checker
 from policies.answers import Shape
 from policies.automation import Agent, Automation, Recipe
 from policies.references import filled, is_reference, references, renamed
@@ -115,16 +113,19 @@ def argument_problems(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -
     """Say which arguments break the schema; a value that is a reference is judged when it is known."""
     known = {name: value for name, value in arguments.items() if not is_reference(value)}
     required = [name for name in schema.get("required", ()) if name not in arguments]
-    checked = _lenient(json.dumps(schema, sort_keys=True))
     found = [f"`{name}` is missing" for name in required]
     found += [f"`{name}` is not an argument; there are {', '.join(schema.get('properties', {}))}" for name in _unknown(arguments, schema)]
-    return found + [f"`{'.'.join(map(str, error.path))}`: {error.message[:200]}" for error in checked.iter_errors(known)]
+    try:
+        errors = _lenient(json.dumps(schema, sort_keys=True)).errors(known)
+    except BadInput as error:
+        return [*found, str(error)]
+    return found + [f"`{'.'.join(map(str, error.path))}`: {error.message[:200]}" for error in errors]
 
 
 @lru_cache(maxsize=256)
-def _lenient(schema: str) -> Draft202012Validator:
+def _lenient(schema: str) -> Checker:
     """Return what checks the values that are there: compiling a schema takes longer than using it."""
-    return Draft202012Validator({**json.loads(schema), "required": [], "additionalProperties": True}, registry=Registry())
+    return Checker({**json.loads(schema), "required": [], "additionalProperties": True})
 
 
 def _unknown(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:

@@ -88,7 +88,7 @@ async def ended(context: Any, what: str) -> types.CallToolResult:
         case "wrong":
             raise MCPError(types.INVALID_PARAMS, "the argument `what` is wrong")
         case "broken":
-            raise MCPError(types.INTERNAL_ERROR, "something went wrong inside")
+            raise MCPError(types.INTERNAL_ERROR, "something went wrong inside", data={"retry_after": "soon"})
         case "fail":
             return types.CallToolResult(content=[types.TextContent(type="text", text="there is none left")], is_error=True)
         case "huge":

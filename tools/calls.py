@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import httpx2
 import structlog
 from pydantic import ValidationError
 
 from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError
 from tools.bounds import MOST_ARGUMENTS, Answer, Overdue, fitted, heavier, within
-from tools.contract import Lookup, Tool, ToolContext
+from tools.contract import Due, Lookup, Tool, ToolContext
 
 LOG = structlog.get_logger(__name__)
 WIRE = (ConnectionError, TimeoutError, socket.gaierror, httpx2.TransportError)
 """What breaks between here and a service. A tool that only reads is called again after it."""
+STORE = (*WIRE, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""Whoever says when it is due reads documents, whose database may be away for a moment."""
 
 
 class NotStarted(TransientError):
@@ -104,6 +107,27 @@ async def _called(tool: Tool, arguments: Any, context: ToolContext) -> Answer:
         if writes:
             raise ToolUnknown(f"{message}; it may have acted") from error
         raise (TransientError(message) if isinstance(error, WIRE) else Broke(message)) from error
+
+
+async def slot(tool: Tool, arguments: Any, context: ToolContext) -> Due | None:
+    """Ask a tool when its action is due; None for at once. Raises: ToolRetry, ToolFailed, or TransientError; nothing else."""
+    assert tool.due is not None
+    ask = tool.due
+    seconds = max(0.0, (context.deadline - datetime.now(UTC)).total_seconds())
+    try:
+        found = await within(seconds, lambda: ask(arguments, context), tool.name)
+        if not isinstance(found, Due | None):  # pyright: ignore[reportUnnecessaryIsInstance] - code of an automation says what it likes
+            raise TypeError(f"it answered a {type(found).__name__} and no Due")
+        return found
+    except (ToolRetry, ToolFailed, TransientError) as error:
+        error.args = tuple(struck(list(error.args), context.secrets))
+        raise
+    except Overdue:
+        raise TransientError(f"{tool.name} did not say within {seconds:.0f} s when it is due") from None
+    except Exception as error:
+        LOG.error("tool broke", tool=tool.name, trace=struck(traceback.format_exc(), context.secrets))
+        message = f"{tool.name} broke ({type(error).__name__}) when it was asked when it is due"
+        raise (TransientError(message) if isinstance(error, STORE) else Broke(message)) from None
 
 
 async def looked_up(tool: Tool, key: str, context: ToolContext) -> Lookup | None:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.exceptions import ValidationError, best_match
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
-from referencing import Registry
 
 from contracts.errors import BadInput
+from contracts.schemas import Checker, bounded, said, schema_errors
 
 MOST_BYTES = 100_000
 """Of one schema: what is longer is no shape of a call, and would be shown to the model."""
@@ -28,28 +27,22 @@ class Shaped(BaseModel):
 def shape(name: str, schema: Mapping[str, Any]) -> type[BaseModel]:
     """Return a model that takes the objects of a JSON schema, and whose JSON schema is that one.
 
-    Raises: BadInput where the schema is none, is not one of an object, or refers to another document.
+    Raises: BadInput where the schema is none, is not one of an object, nests too deep, or refers to another document.
     """
     given = dict(schema)
-    if given.get("type", "object") != "object":
-        raise BadInput(f"{name}: its schema is of a {given['type']}, and must be of an object")
-    if len(str(given)) > MOST_BYTES:
-        raise BadInput(f"{name}: its schema has more than {MOST_BYTES} bytes")
-    if foreign := [ref for ref in _references(given) if not ref.startswith("#")]:
-        raise BadInput(f"{name}: its schema refers to {foreign[0][:80]!r}: only what is within it may be referred to")
     try:
-        Draft202012Validator.check_schema(given)
-    except SchemaError as error:
-        raise BadInput(f"{name}: its schema is wrong at {'.'.join(map(str, error.path)) or 'the top'}: {error.message[:200]}") from None
-    # With a registry of its own it looks nowhere else, whatever a schema of a stranger refers to.
-    check = Draft202012Validator({"type": "object", **given}, registry=Registry())
+        bounded(given)
+        _refuse(given)
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from None
+    checker = Checker({"type": "object", **given})
 
     class Made(Shaped):
         @model_validator(mode="before")
         @classmethod
         def _fits(cls, value: Any) -> Any:
-            if error := best_match(check.iter_errors(value)):
-                raise PydanticCustomError("schema", "{where}", {"where": _said(error)})
+            if problem := _problem(checker, value):
+                raise PydanticCustomError("schema", "{where}", {"where": problem})
             return value
 
         @classmethod
@@ -74,11 +67,29 @@ def without(name: str, schema: Mapping[str, Any], argument: str | None) -> dict[
     return {**schema, "properties": properties, "required": [one for one in schema.get("required", []) if one != argument]}
 
 
-def _said(error: ValidationError) -> str:
+def _refuse(schema: Mapping[str, Any]) -> None:
+    if schema.get("type", "object") != "object":
+        raise BadInput(f"its schema is of a {str(schema['type'])[:80]}, and must be of an object")
+    if len(str(schema)) > MOST_BYTES:
+        raise BadInput(f"its schema has more than {MOST_BYTES} bytes")
+    # An anchor would be looked for in the whole schema each time it is referred to.
+    if foreign := [ref for ref in _references(schema) if ref != "#" and not ref.startswith("#/")]:
+        raise BadInput(f"its schema refers to {foreign[0][:80]!r}: only what is within it may be referred to, like `#/$defs/item`")
+    if wrong := schema_errors(schema):
+        where = ".".join(map(str, wrong[0].path)) or "the top"
+        raise BadInput(f"its schema is wrong at {where}: {wrong[0].message[:200]}")
+
+
+def _problem(checker: Checker, value: Any) -> str:
+    """Return what is wrong with a value, or why that cannot be found out; nothing where it fits."""
+    try:
+        error: ValidationError | None = best_match(checker.errors(value))
+    except BadInput as unknown:
+        return str(unknown)
+    if error is None:
+        return ""
     where = ".".join(map(str, error.absolute_path))
-    # The library's message begins with the value, which may be long.
-    message = error.message if len(error.message) <= 200 else f"the value breaks `{error.validator}: {str(error.validator_value)[:100]}`"
-    return f"{where}: {message}" if where else message
+    return f"{where}: {said(error)}" if where else said(error)
 
 
 def _references(schema: Any) -> list[str]:

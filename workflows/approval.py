@@ -38,7 +38,7 @@ class Gates:
         self.leaving = False
         self.control = Control(carried, lambda: self.leaving)
         self._ended: set[str] = set()
-        self._wakes = 0
+        self.wakes = 0
         self._seen: dict[str, int] = {}
         # By function and not by decorator, so that every pattern's workflow has the same ears.
         workflow.set_dynamic_signal_handler(self._on_signal)
@@ -59,7 +59,7 @@ class Gates:
         if step in self.slots and not await self._slot_came(step):
             return False
         # A wake that is heard from here on may tell of something newer than what `act` is about to read.
-        self._seen[step] = self._wakes
+        self._seen[step] = self.wakes
         return True
 
     async def _ruled(self, step: str, run: RunRef) -> bool:
@@ -79,7 +79,7 @@ class Gates:
 
     async def _slot_came(self, step: str) -> bool:
         def moved() -> bool:
-            return self._wakes > self._seen.get(step, 0)
+            return self.wakes > self._seen.get(step, 0)
 
         if await self._came_before(self.slots[step], moved, step) and not moved():
             return False
@@ -114,7 +114,7 @@ class Gates:
         """Return what the next execution needs of this, as fields of `Carried`."""
         # Whose request ended while this execution was leaving need not wait there for what was heard here.
         gates = tuple(gate for gate in self.gates.values() if gate.request not in self._ended)
-        slots = {step: at for step, at in self.slots.items() if self._wakes == self._seen.get(step, 0)}
+        slots = {step: at for step, at in self.slots.items() if self.wakes == self._seen.get(step, 0)}
         claims = {"claims": tuple(self.claims), "claimed": self.claimed}
         return {"gates": gates, "slots": slots, **claims, **self.control.carried()}
 
@@ -138,7 +138,7 @@ class Gates:
         elif heard.request:
             self._ended.add(heard.request)
         else:
-            self._wakes += 1
+            self.wakes += 1
 
     def _pending(self) -> list[Pending]:
         waiting = sorted(self.gates.values(), key=lambda gate: gate.request)[:PENDING_SHOWN]

@@ -1,11 +1,12 @@
 """One typed call for each activity, with its timeouts and retry policy."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError, is_cancelled_exception
 
 from contracts import names
 from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleResult
@@ -141,14 +142,18 @@ async def undo(request: UndoRequest, limits: Limits) -> UndoResult:
 
 
 async def ask_about_rest(start: UndoStart) -> None:
-    """Start the undo that asks people about what a run left when it ended; it outlives the run."""
-    await workflow.start_child_workflow(
-        names.UNDO_RUN,
-        start,
-        id=f"undo-{start.lineage}",
-        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-    )
+    """Start the undo that asks people about what a run left when it ended; it outlives the run.
+
+    Where that cannot be started, its order is on record all the same: reconcile starts it.
+    """
+    with suppress(WorkflowAlreadyStartedError):
+        await workflow.start_child_workflow(
+            names.UNDO_RUN,
+            start,
+            id=f"undo-{start.lineage}",
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        )
 
 
 async def reconcile(request: ReconcileRequest) -> ReconcileResult:

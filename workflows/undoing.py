@@ -38,6 +38,8 @@ class Undo:
     async def run(self, start: UndoStart = NO_START) -> UndoResult:
         if start is NO_START:
             raise refusal("no input was given: `starter.py undo RUN` starts this workflow")
+        if start.carried and not workflow.info().continued_run_id:
+            raise refusal("`carried` is what one execution gives the next: `starter.py undo RUN` starts this workflow")
         ref = RunRef(tenant=start.tenant, lineage=start.lineage, bundle="")
         request = UndoRequest(run=ref, order=start.order)
         claims = asyncio.create_task(self.gates.hand_over(ref))
@@ -71,7 +73,9 @@ class Undo:
     async def _one_ruled(self, ref: RunRef) -> None:
         """Wait until one of the requests is ruled or expires, or this execution has grown enough."""
         waiting = [asyncio.create_task(self.gates.passed(step, ref)) for step in list(self.gates.gates)]
-        await workflow.wait_condition(lambda: any(task.done() for task in waiting) or self._grown())
+        woken = self.gates.wakes
+        # A wake that names no request tells of another order.
+        await workflow.wait_condition(lambda: any(task.done() for task in waiting) or self.gates.wakes > woken or self._grown())
         self.gates.leaving = self._grown()
         if not self.gates.leaving:
             for task in waiting:

@@ -17,6 +17,9 @@ from policies.bundles import Bundle
 from settings import Settings
 from tools import registry
 
+SHOWN = 80
+"""Characters of a name that are shown where there is none like it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -51,7 +54,7 @@ def apply(
 
 
 async def _apply(settings: Settings, tenant: str, name: str) -> Applied:
-    bundle = load(settings.automations / name)
+    bundle = load(named(settings.automations, name))
     async with link.database(settings) as database:
         before = await live(database, tenant, name)
         async with database.transaction(tenant) as tx:
@@ -64,6 +67,15 @@ async def live(database: Database, tenant: str, automation: str) -> Bundle | Non
     async with database.transaction(tenant) as tx:
         hash = await bundles.live(tx, automation)
     return await bundles.Bundles(database).get(tenant, hash) if hash else None
+
+
+def named(automations: Path, name: str) -> Path:
+    """Return the folder of an automation, which lies in that of all of them. Raises: BadConfiguration."""
+    known = {folder.name: folder for folder in folders(automations)}
+    if name not in known:
+        shown = screen.line(name, SHOWN)
+        raise BadConfiguration(f"there is no automation {shown!r} in {automations}; there are: {', '.join(known) or 'none'}")
+    return known[name]
 
 
 def load(folder: Path) -> Bundle:

@@ -27,6 +27,7 @@ Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose; the default
 Result = TypeVar("Result")
 NO_DATABASE = "there is no database: run `starter.py up`, or set PERDURE_DATABASE_URL"
 TELLS = "`starter.py status` shows the parts, `starter.py up` starts what is down"
+SHOWN = 80  # characters of a run's name that is none
 CONNECT_SECONDS = 10.0
 REFUSED, WRONG_USE = 1, 2
 """Exit codes: what was asked was refused or failed; it was asked wrongly, or a part is down."""
@@ -95,7 +96,7 @@ async def find_run(ledger: Database, tenant: str, name: str) -> RunRow:
     async with ledger.transaction(tenant) as tx:
         found = await runs.find(tx, name)
     if found is None:
-        raise BadInput(f"tenant {tenant} has no run {name!r}: `starter.py list` shows them")
+        raise BadInput(f"tenant {tenant} has no run {screen.line(name, SHOWN)!r}: `starter.py list` shows them")
     return found
 
 

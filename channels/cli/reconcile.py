@@ -29,6 +29,8 @@ from settings import Settings
 
 EVERY = timedelta(minutes=5)
 """How often the one-machine stack compares."""
+LEAST, MOST = timedelta(seconds=10), timedelta(days=30)
+SHOWN = 40
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +50,9 @@ def reconcile(
     settings = link.settings()
     tenant = tenant or settings.tenant
     if every is not None:
+        given = [flag for flag, on in (("--dry-run", dry_run), ("--lost", lost), ("--restored", restored)) if on]
+        if given:
+            link.fail(f"--every and {given[0]} exclude each other: a Schedule compares and settles, and {given[0]} is for a person, once")
         screen.show(link.run(_scheduled(settings, tenant, every)))
         return
     request = ReconcileRequest(tenant=tenant, dry_run=dry_run, lost=lost, restored=restored)
@@ -78,17 +83,23 @@ async def _compared(settings: Settings, request: ReconcileRequest) -> ReconcileR
 
 
 async def _scheduled(settings: Settings, tenant: str, every: str) -> str:
-    client = await link.temporal(settings)
     if every == "never":
-        return await _unschedule(client, tenant)
+        return await _unschedule(await link.temporal(settings), tenant)
+    interval = _interval(every)
+    await schedule(await link.temporal(settings), settings.task_queue, tenant, interval)
+    return f"the Schedule {schedule_id(tenant)} compares every {interval}"
+
+
+def _interval(every: str) -> timedelta:
     try:
         interval = TypeAdapter(timedelta).validate_python(every)
     except ValidationError:
-        raise BadInput(f"--every {every!r} is no length of time; right is PT5M for five minutes, or `never`") from None
-    if interval < timedelta(seconds=10):
-        raise BadInput(f"--every {every} is too often: PT10S is the least")
-    await schedule(client, settings.task_queue, tenant, interval)
-    return f"the Schedule {schedule_id(tenant)} compares every {interval}"
+        raise BadInput(f"--every {screen.line(every, SHOWN)!r} is no length of time; right is PT5M for five minutes, or `never`") from None
+    if interval < LEAST:
+        raise BadInput(f"--every {screen.line(every, SHOWN)} is too often: PT10S is the least")
+    if interval > MOST:
+        raise BadInput(f"--every {screen.line(every, SHOWN)} is too seldom: P30D is the most")
+    return interval
 
 
 def schedule_id(tenant: str) -> str:

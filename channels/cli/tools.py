@@ -109,7 +109,7 @@ def check(automation: Automation, source: SourceName = None, as_json: link.Json 
 
 
 async def _pin(settings: Settings, automation: str, only: str | None, *, yes: bool) -> list[str]:
-    folder = await _folder(settings, automation)
+    folder = automations.named(settings.automations, automation)
     lock = _lock(folder)
     asked = await _ask(settings, folder, lock, only)
     accepted = [one for one in asked if _accepted(one, yes=yes)]
@@ -134,16 +134,8 @@ def _lock(folder: Path) -> Lock:
 
 
 async def _check(settings: Settings, automation: str, only: str | None) -> list[Asked]:
-    folder = await _folder(settings, automation)
+    folder = automations.named(settings.automations, automation)
     return await _ask(settings, folder, Lock.read(folder), only)
-
-
-async def _folder(settings: Settings, automation: str) -> Path:
-    folder = settings.automations / automation
-    if not (folder / "automation.yaml").is_file():
-        known = ", ".join(found.name for found in automations.folders(folder.parent)) or "none"
-        raise BadConfiguration(f"there is no automation {automation!r} in {folder.parent}; there are: {known}")
-    return folder
 
 
 async def _ask(settings: Settings, folder: Path, lock: Lock, only: str | None) -> list[Asked]:
@@ -187,7 +179,7 @@ def _show(one: Asked) -> None:
 
 
 async def _rows(settings: Settings, automation: str, *, offline: bool) -> list[Row]:
-    folder = await _folder(settings, automation)
+    folder = automations.named(settings.automations, automation)
     listed = registry.load(folder)
     lock = Lock.read(folder)
     asked = {} if offline else {one.source: one for one in await _ask(settings, folder, lock, None)}

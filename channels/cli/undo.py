@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
-from activities.reconcile import order_name, start_undo
+from activities.reconcile import order_name, start_undo, undo_id
 from channels.cli import link, screen
+from channels.cli.approvals import wake
 from contracts import names
-from contracts.approvals import Pending
+from contracts.approvals import Pending, Wake
 from contracts.effects import UndoResult, UndoStart
 from contracts.errors import BadInput
 from database import Database
-from ledger import effects, orders, steps
+from ledger import effects, orders, outbox, steps
 from ledger.effects import Effect
 from ledger.orders import Order
 from ledger.runs import RunRow
@@ -92,16 +93,24 @@ async def _found(settings: Settings, tenant: str, name: str, since: str | None) 
 
 async def _undone(settings: Settings, tenant: str, order: Order) -> tuple[UndoResult | None, list[Pending]]:
     client = await link.temporal(settings)
-    async with link.database(settings) as database:
-        await _order(database, tenant, order)
     start = UndoStart(tenant=tenant, lineage=order.lineage, order=order.name)
-    id = await start_undo(client, settings.task_queue, start)
-    return await _watch(client, client.get_workflow_handle(id, result_type=UndoResult))
+    async with link.database(settings) as database:
+        async with database.transaction(tenant) as tx:
+            await orders.put(tx, order)
+            # An undo that waits for people already takes this order up too.
+            await outbox.put(tx, undo_id(order.lineage), Wake())
+        while True:
+            id = await start_undo(client, settings.task_queue, start)
+            await wake(settings, database, tenant)
+            found = await _watch(client, client.get_workflow_handle(id, result_type=UndoResult))
+            # One that was just ending has not seen it: then another begins.
+            if found[0] is None or not await _open(database, tenant, order):
+                return found
 
 
-async def _order(database: Database, tenant: str, order: Order) -> None:
+async def _open(database: Database, tenant: str, order: Order) -> bool:
     async with database.transaction(tenant) as tx:
-        await orders.put(tx, order)
+        return order.name in [given.name for given in await orders.open_orders(tx, order.lineage)]
 
 
 async def _watch(client: Client, handle: WorkflowHandle[Any, UndoResult]) -> tuple[UndoResult | None, list[Pending]]:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 import time
@@ -51,6 +52,8 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=26.0, help="after which no more boundaries are aimed at")
     given = parser.parse_args()
+    # A pool says so each time it finds a killed Postgres away.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     sys.exit(not asyncio.run(campaign(given.seed, given.only, given.minutes)))
 
 

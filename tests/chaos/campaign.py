@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ PATIENCE = 12.0
 """Seconds in which some run has to come by one of the boundaries aimed at."""
 AIMED = 20
 """Boundaries that are aimed at together: the worker dies at the first that a run passes, and the rest are aimed at again."""
+MISSES = 3
+"""Times that nobody came by a boundary before it counts as unreached: many wait for 30 s when they were killed at the same place."""
 PAUSE = 0.7
 """Seconds between a take-over and the next order to die, in which runs get on."""
 MUTATIONS = {"no-claim": WIDE, "random-key": UNDONE, "blind-lookup": WIDE}
@@ -62,19 +65,19 @@ class Campaign:
             part.violations += wrong
             wanted = [at for at in passed if boundaries.visit(at) <= VISITS or at.startswith("workflow")]
             random.Random(self.seed).shuffle(wanted)
-            wanted = wanted[:kills]
+            wanted, missed = wanted[:kills], Counter[str]()
             async with self.stage.crowded([shape], self.crowd):
                 while wanted and time.monotonic() < self.until:
                     hand = await self._killed(shape, wanted[:AIMED])
                     if hand is None or (at := hand.journey.died_at()) not in wanted:
-                        # None of these came by, so that others have their turn first; what never comes is left in the end.
-                        part.unreached += wanted[:AIMED]
-                        wanted = wanted[AIMED:]
+                        # None of these came by: others have their turn first, and what never comes is left in the end.
+                        missed.update(wanted[:AIMED])
+                        wanted = wanted[AIMED:] + [at for at in wanted[:AIMED] if missed[at] < MISSES]
                         continue
                     part.note(self._stood(hand.journey), at)
                     wanted.remove(at)
                     await asyncio.sleep(PAUSE)
-            part.unreached += wanted
+            part.unreached += [*wanted, *(at for at, count in missed.items() if count >= MISSES)]
 
     async def _killed(self, shape: Shape, any: Sequence[str]) -> Hand | None:
         # For this one only: its spare may run before the order is taken back.
@@ -113,6 +116,7 @@ class Campaign:
         drawn = random.Random(self.seed)
         async with self.part("servers") as part:
             for proxy in self.stage.servers.proxies.values():
+                proxy.counts.clear()
                 proxy.share = 0.3
             async with self.stage.crowded(shapes, self.crowd, every=0.5):
                 for nth in range(kills):
@@ -130,10 +134,9 @@ class Campaign:
                         self.stage.crowd.disturb()
                     if time.monotonic() > self.until:
                         break
-            await self.stage.crowd.drained()
             for proxy in self.stage.servers.proxies.values():
-                part.faults.update({f"reply {trouble}": count for trouble, count in proxy.counts.items()})
                 proxy.share = 0.0
+                part.faults.update({f"reply {trouble}": count for trouble, count in proxy.counts.items()})
 
     async def random_plans(self, count: int, kills: int) -> None:
         """Run random plans undisturbed, then all of them again while workers are killed at random moments."""

@@ -35,6 +35,7 @@ class Ledger:
 
     status: str
     steps: dict[str, str]
+    details: dict[str, str]
     effects: list[Effect]
     records: list[dict[str, Any]]
     requests: list[Any]
@@ -48,9 +49,11 @@ async def read(tx: Tx, lineage: str) -> Ledger:
     run = await runs.read(tx, lineage)
     assert run is not None
     _, reserved, spent = await runs.spending(tx, lineage)
+    planned = await steps.of_run(tx, lineage)
     return Ledger(
         status=run.status,
-        steps={step.step: step.status for step in await steps.of_run(tx, lineage)},
+        steps={step.step: step.status for step in planned},
+        details={step.step: step.detail for step in planned},
         effects=await effects.of_run(tx, lineage),
         records=await records.of_run(tx, lineage),
         requests=await approvals.of_run(tx, lineage),
@@ -95,8 +98,8 @@ def _of_a_disturbance(record: dict[str, Any]) -> bool:
         case "spend":
             return body["event"] == "lost"
         case "effect":
-            # An attempt whose answer was lost; a step that ends so is seen in the steps.
-            return body["event"] in ("unknown", "undo unknown")
+            # An attempt whose answer was lost, or that waited for the breaker of a tool that lost many: the steps say how it ended.
+            return body["event"] in ("unknown", "undo unknown", "held")
         case "ruling":
             return body.get("question") == "again" or body.get("reason") == HAPPENED or body["event"] == "reminded"
         case "access":
@@ -109,7 +112,7 @@ def violations(run: str, closed: str, ledger: Ledger, arrived: Sequence[Arrival]
     """Return what is wrong with a run. asked: the model's own count of its calls. like: how an undisturbed run ended."""
     found = [*_duplicates(arrived), *_lost(ledger, arrived), *_spend(ledger, asked), *_ended(ledger, closed)]
     if like is not None:
-        found += _differences(outcome(_told_to_go_on(ledger), arrived), like) if not confirmed(ledger) else _kept(ledger)
+        found += _differences(outcome(_told_to_go_on(ledger), arrived), like, ledger.details) if not confirmed(ledger) else _kept(ledger)
     return [Violation(run, kind, text) for kind, text in found]
 
 
@@ -168,11 +171,11 @@ def _ended(ledger: Ledger, closed: str) -> Iterator[tuple[str, str]]:
         yield "ended", f"requests still wait: {waiting}"
 
 
-def _differences(found: Outcome, like: Outcome) -> Iterator[tuple[str, str]]:
+def _differences(found: Outcome, like: Outcome, details: dict[str, str]) -> Iterator[tuple[str, str]]:
     if found.status != like.status:
         yield "ended", f"it is {found.status}, and an undisturbed run is {like.status}"
     if changed := {step: (found.steps.get(step), status) for step, status in like.steps.items() if found.steps.get(step) != status}:
-        yield "ended", f"steps ended otherwise (here, undisturbed): {changed}"
+        yield "ended", f"steps ended otherwise (here, undisturbed): {changed}, because {[details.get(step) for step in changed]}"
     for what, here, there in _counted(found, like):
         if more := here - there:
             yield "duplicate", f"{what} that an undisturbed run has not: {dict(more)}"

@@ -27,7 +27,7 @@ LOST = 150.0
 TIRED = 3
 """Kills after which a run no longer counts as one of the crowd: another is started, and it goes on to its end."""
 MOST = 90
-AWAY = (RPCError, OSError, RuntimeError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (RPCError, OSError, RuntimeError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What clients raise while a server is down."""
 
 
@@ -97,7 +97,7 @@ class Crowd:
     async def watch(self) -> None:
         """Look until cancelled."""
         while True:
-            with suppress(*AWAY):
+            with suppress(Exception):
                 await self.look()
             await asyncio.sleep(0.2)
 

@@ -110,6 +110,7 @@ async def test_what_cannot_be_operated_is_one_line_with_what_is_right(own: Machi
     cases: list[tuple[list[str], int, tuple[str, ...]]] = [
         (["pause", "nobody"], 2, ("tenant default has no run 'nobody'", "`starter.py list`")),
         (["fork", "nobody", "--from", "a"], 2, ("tenant default has no run 'nobody'",)),
+        (["cancel", "x" * 5000], 2, (f"tenant default has no run '{'x' * 79}…': `starter.py list`",)),
         (["pause", "wrong"], 1, ("wrong is completed since", "only a run under way can be paused")),
         (["resume", "wrong"], 1, ("wrong is completed since",)),
         (["cancel", "wrong"], 1, ("wrong is completed since",)),

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tools.calls import Incapable
 from tools.contract import SECRET
 
+SHORTEST = 4
+"""Characters of a password that is struck out where it stands alone: a shorter one would strike half of every answer."""
 SecretName = Annotated[str, Field(pattern=f"^{SECRET}$")]
 
 
@@ -34,6 +36,14 @@ class Auth(BaseModel):
     def name(self) -> str:
         """The name of the secret."""
         return self.bearer or self.basic or self.secret or ""
+
+    def sent(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        """Return the other forms in which an answer may show the secret, each by a name. Raises: as `headers`."""
+        if not self.basic or self.basic not in secrets:
+            return {}
+        forms = {f"{self.basic} in base64": self.headers(secrets)["Authorization"].removeprefix("Basic ")}
+        password = secrets[self.basic].partition(":")[2]
+        return {**forms, f"{self.basic}'s password": password} if len(password) >= SHORTEST else forms
 
     def headers(self, secrets: Mapping[str, str]) -> dict[str, str]:
         """Return the header that shows the secret. Raises: Incapable naming a secret that is not set, or cannot be shown."""

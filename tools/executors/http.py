@@ -219,12 +219,8 @@ class HttpExecutor:
         return server, Reach(only=allowed | {host}, private=allowed | own)
 
     def _secrets(self, context: ToolContext) -> dict[str, str]:
-        """Return what must not be kept of an answer: the secrets, and the form in which one was sent."""
-        auth = self._source.auth
-        if not (auth and auth.basic and auth.basic in context.secrets):
-            return dict(context.secrets)
-        shown = auth.headers(context.secrets)["Authorization"].removeprefix("Basic ")
-        return {**context.secrets, f"{auth.basic} in base64": shown}
+        """Return what must not be kept of an answer: the secrets, and the forms in which one was sent."""
+        return {**context.secrets, **(self._source.auth.sent(context.secrets) if self._source.auth else {})}
 
 
 def output(called: Operation, answer: Answer) -> Object:

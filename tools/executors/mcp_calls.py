@@ -13,6 +13,7 @@ from mcp_types import CallToolResult
 from pydantic import ValidationError
 
 from contracts.errors import PerdureError, ToolFailed, ToolRetry, ToolUnknown, TransientError
+from contracts.waits import clipped
 from tools.calls import Incapable, NotStarted
 from tools.contract import Lookup, ToolContext
 from tools.executors.executor import Object, Place
@@ -151,7 +152,7 @@ def _lost(message: str, reads: bool, *, garbage: bool = False) -> NoReturn:
 def _translated(tool: str, error: MCPError, arguments: Mapping[str, Any], reads: bool, why: str) -> PerdureError:
     code, said = error.error.code, visible(error.error.message)[:1000]
     data = error.error.data
-    after = data.get("retry_after") if isinstance(data, dict) else None
+    after = clipped(data.get("retry_after")) if isinstance(data, dict) else None
     match code:
         case mcp_types.INVALID_PARAMS:
             return _wrong(tool, said, arguments)

@@ -197,11 +197,16 @@ async def test_a_rung_that_is_climbed_twice_is_one_record_and_one_of_an_unknown_
     await desk.decided(plan(step("a", note="one", ask=True)))
     asked = await desk.act()
     assert asked.gate is not None
+    async with desk.house.database.transaction("default") as tx:
+        await tx.execute("UPDATE approval SET rungs = $2 WHERE tenant = $1", tx.tenant, [{"at": 1, "kind": "remind"}])
     for request, ended in ((asked.gate.request, False), ("apr-none", True)):
         climb = ClimbRequest(tenant="default", request=request, rung=Rung(at=1, kind="remind"))
         for _ in range(2):
             assert (await desk.call(desk.ruling.climb, climb)).ended is ended
     assert [moment.body["event"] for moment in (await desk.known()).timeline].count("reminded") == 1
+    # One that the row does not have ends nobody's request, whoever names it.
+    forged = ClimbRequest(tenant="default", request=asked.gate.request, rung=Rung(at=1, kind="end"))
+    assert not (await desk.call(desk.ruling.climb, forged)).ended
 
 
 async def test_an_undo_that_is_tried_again_undoes_once(desk: Desk) -> None:

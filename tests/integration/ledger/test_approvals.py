@@ -233,7 +233,7 @@ async def test_what_waits_is_listed_oldest_first_and_counted(database: Database)
         assert [found.id for found in await approvals.open_requests(tx)] == ["apr-2", "apr-1"]
         assert [found.id for found in await approvals.open_requests(tx, limit=1)] == ["apr-2"]
         assert [found.id for found in await approvals.of_run(tx, LINEAGE)] == ["apr-2", "apr-1", "apr-3"]
-        newest = await approvals.of_step(tx, LINEAGE, "s1")
+        newest = await approvals.latest(tx, LINEAGE, "s1", DIGEST)
         assert newest is not None and newest.id == "apr-3"
         count, oldest = await approvals.waiting(tx)
     assert count == 2 and 0 < oldest < 60
@@ -241,7 +241,7 @@ async def test_what_waits_is_listed_oldest_first_and_counted(database: Database)
 
 async def test_nothing_waits_at_first(database: Database) -> None:
     async with database.transaction("default") as tx:
-        assert await approvals.waiting(tx) == (0, 0) and await approvals.of_step(tx, LINEAGE, "s1") is None
+        assert await approvals.waiting(tx) == (0, 0) and await approvals.latest(tx, LINEAGE, "s1", DIGEST) is None
 
 
 async def test_requests_are_seen_and_ruled_by_their_tenant_only(database: Database) -> None:

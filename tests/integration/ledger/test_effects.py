@@ -164,10 +164,10 @@ async def test_undo_gets_done_effects_newest_first_and_no_undo_of_an_undo(databa
 async def test_the_same_action_done_before_is_found(database: Database, tool: str, digest: str, but: str, found: str | None) -> None:
     made = await held(database, claim())
     async with database.transaction("default") as tx:
-        assert await effects.same(tx, LINEAGE, tool, digest, but) is None
+        assert await effects.same(tx, LINEAGE, tool, digest, but) == ((found, False) if found else None)
     await recorded(database, made)
     async with database.transaction("default") as tx:
-        assert await effects.same(tx, LINEAGE, tool, digest, but) == found
+        assert await effects.same(tx, LINEAGE, tool, digest, but) == ((found, True) if found else None)
 
 
 async def test_a_tools_price_stays_within_the_budget_unless_it_is_spent_already(database: Database) -> None:

@@ -216,7 +216,7 @@ async def test_a_secret_is_shown_by_its_name(shop: Shop, tmp_path: Path, auth: A
 
 @pytest.mark.parametrize("auth", [{"bearer": "SHOP_TOKEN"}, {"basic": "SHOP_LOGIN"}])
 async def test_a_server_that_echoes_what_it_got_brings_no_secret_into_what_is_kept(shop: Shop, tmp_path: Path, auth: Any) -> None:
-    echo = "Bearer s3cret-t0ken, Basic YW5uOmh1bnRlcjI=, ann:hunter2"
+    echo = "Bearer s3cret-t0ken, Basic YW5uOmh1bnRlcjI=, ann:hunter2, and the password of ann is hunter2"
     shop.reply = JSONResponse({"id": "r1", "amount": 5, "echo": echo})
     kept = str(await use(shop, tmp_path, "shop.get", {"id": "r1"}, auth=auth))
     shop.reply = JSONResponse({"error": "x" * 250 + echo}, 400)

@@ -115,3 +115,20 @@ async def test_a_new_plan_that_repeats_a_done_effect_asks_a_person(house: House)
     assert await house.ended(handle) == "COMPLETED"
     assert statuses(await house.explained(handle)) == {"a": "done", "b": "failed", "d2.c": "refused", "d2.d": "done"}
     assert await house.notes() == ["one", "two"]
+
+
+async def test_a_new_plan_that_repeats_what_may_have_been_done_asks_a_person(house_of: HouseOf) -> None:
+    async with house_of(tools={"seconds=2)": "seconds=0.5)"}) as house:
+        handle = await house.start(
+            plan(step("a", "probe.guarded", note="pay", fail="lost:1"), step("b", note="x", fail="failed")),
+            plan(step("c", "probe.guarded", note="pay", fail="lost:1")),
+        )
+        request = (await house.waiting(handle)).waiting[0]
+        assert request.question == "again"
+        await house.decide(handle, request.id, "reject")
+        found = await house.until(handle, lambda found: found.requests[-1].id != request.id or found.run.status != "running")
+        if found.waiting:
+            assert found.waiting[0].reason == f"this run may have done the same already ({found.run.lineage}/a/1)"
+            await house.decide(handle, found.waiting[0].id, "reject")
+            await house.ended(handle)
+        assert (await house.notes()).count("pay") <= 1

@@ -9,6 +9,8 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 import worker
 from activities.reconcile import Reconciling, alive, undo_id
 from contracts.upkeep import Finding, ReconcileRequest, ReconcileResult
+from ledger import orders, runs
+from ledger.orders import Order
 from tests.house import Handle, House, plan, statuses, step
 from tests.integration.workflows.conftest import HouseOf
 from tests.servers import until
@@ -66,7 +68,7 @@ async def test_a_terminated_run_is_closed_and_undone_and_its_request_is_cancelle
     before = await reconcile(house, dry_run=True)
     assert [(found.kind, found.done) for found in of(before, handle)] == [
         ("run", "would be: closed as failed"),
-        ("effect", "would be: an undo takes them back, or asks a person"),
+        ("effect", "would be: an undo takes it back, or asks a person"),
     ]
     assert (await house.explained(handle)).run.status == "running" and await house.notes() == ["one"]
     await reconcile(house)
@@ -124,11 +126,11 @@ async def test_a_claim_that_an_ended_run_left_is_found_out_about(house_of: House
         await house.ended(handle)
         await behind(
             "UPDATE effect SET state = 'claimed', output = NULL, ended_at = NULL, deadline = now() - interval '1 hour'",
-            "UPDATE run SET ended_at = now() - interval '1 hour'",
+            "UPDATE run SET ended_at = now() - interval '2 hours'",
         )
         assert [found.kind for found in of(await reconcile(house), handle)] == ["effect"]
         await undone(house, handle)
-        assert [effect.state for effect in await house.effects(handle) if not effect.undoes] == ["compensated"]
+        assert [effect.state for effect in await house.effects(handle)] == ["done"], "it happened, and a completed run's effects stay"
 
 
 async def test_a_model_call_that_nobody_saw_end_is_booked_at_its_worst_case(house: House, behind: Behind) -> None:
@@ -199,3 +201,50 @@ async def test_a_run_that_the_backup_does_not_hold_is_written_again(house: House
     found = await house.explained(handle)
     assert (found.run.lineage, found.run.bundle, found.run.status) == (before.run.lineage, before.run.bundle, "completed")
     assert [(effect.step, effect.state) for effect in await house.effects(handle)] == [("a", "done")]
+
+
+async def test_a_comparison_that_breaks_off_before_the_undo_began_is_finished_by_the_next(house: House, behind: Behind) -> None:
+    handle = await house.start(plan(*WAITS))
+    found = await house.waiting(handle)
+    await house.client.get_workflow_handle(handle.id).terminate("by hand")
+    # As it stands when the process dies between the commit and the start of the undo.
+    async with house.database.transaction("default") as tx:
+        await runs.close(tx, found.run.lineage, "failed", "terminated")
+        await orders.put(tx, Order(found.run.lineage, "lost", by="reconcile", reason="terminated"))
+    await reconcile(house)
+    assert await house.notes() == ["one"], "what was ordered a moment ago is left to who is at it"
+    await behind("UPDATE record SET at = now() - interval '1 hour' WHERE body ->> 'event' = 'undo ordered'")
+    assert "effect" in [found.kind for found in of(await reconcile(house), handle)]
+    await undone(house, handle)
+    assert await house.notes() == [] and of(await reconcile(house), handle) == []
+
+
+async def test_what_a_person_said_of_the_end_comes_before_the_bundle(house: House, behind: Behind) -> None:
+    handle = await house.start(plan(*WAITS))
+    await house.waiting(handle)
+    await behind("UPDATE run SET ending = 'keep'")
+    await house.client.get_workflow_handle(handle.id).terminate("by hand")
+    await reconcile(house)
+    assert (await house.explained(handle)).run.status == "failed" and await house.notes() == ["one"]
+    assert not await alive(house.client, undo_id((await house.explained(handle)).run.lineage))
+
+
+async def test_an_effect_that_ended_after_its_run_was_closed_is_undone(house: House, behind: Behind) -> None:
+    handle = await house.start(plan(*WAITS))
+    found = await house.waiting(handle)
+    await house.client.get_workflow_handle(handle.id).terminate("by hand")
+    async with house.database.transaction("default") as tx:
+        await runs.close(tx, found.run.lineage, "failed", "terminated")
+    await behind("UPDATE run SET ended_at = now() - interval '1 hour'")
+    assert [found.kind for found in of(await reconcile(house), handle)] == ["request", "effect"][::-1]
+    await undone(house, handle)
+    assert await house.notes() == []
+
+
+async def test_quick_decisions_are_known_from_their_markers(house_of: HouseOf, behind: Behind) -> None:
+    async with house_of(models={"planner": {"quick": True}}) as house:
+        handle = await house.start(plan(step("a", note="one")))
+        await house.ended(handle)
+        await behind("DELETE FROM effect", "UPDATE plan_step SET status = 'planned', ended_at = NULL", "UPDATE run SET status = 'running'")
+        found = of(await reconcile(house, restored=True), handle)
+        assert found[0].what == "a (probe.write) was done, and the ledger did not know"

@@ -8,7 +8,7 @@ import pytest
 
 from activities.reconcile import start_undo, undo_id
 from contracts import names
-from contracts.effects import UndoResult, UndoStart
+from contracts.effects import UndoCarried, UndoResult, UndoStart
 from ledger import orders, runs
 from ledger.approvals import Request
 from ledger.orders import Order
@@ -180,3 +180,80 @@ async def closed(house: House, request: Request) -> UndoResult:
 
     await until(ended)
     return await handle.result()
+
+
+async def test_an_order_that_comes_while_another_waits_is_carried_out_too(house_of: HouseOf) -> None:
+    async with house_of(tools=QUICK) as house:
+        handle = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", note="two")))
+        await house.ended(handle)
+        await house.put("trouble", "erase", {"fail": "failed:1"})
+        await undo(house, handle, since="b")
+        request = await asked(house, handle)
+        again = await undo(house, handle)
+        await house.client.get_workflow_handle(request.workflow_id).signal(names.WAKE, {})
+        # The first try of each step's compensation fails, so the second order asks too.
+        await decide(house, request)
+        found = await house.until(handle, lambda found: bool(found.waiting) and found.waiting[-1].id != request.id)
+        await decide(house, found.waiting[-1])
+        await again.result()
+        assert await house.notes() == [] and set((await states(house, handle)).values()) == {"compensated"}
+
+
+async def test_a_question_that_was_not_answered_is_asked_anew_by_a_new_order(house_of: HouseOf) -> None:
+    async with house_of(limits=NO_MORE, tools=QUICK) as house:
+        await house.put("trouble", "erase", {"fail": "failed:1"})
+        handle = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", fail="failed")))
+        await house.ended(handle)
+        first = await asked(house, handle)
+        await house.client.get_workflow_handle(first.workflow_id).cancel()
+        await house.until(handle, lambda found: not found.waiting)
+        await house.ended(house.client.get_workflow_handle(first.workflow_id))
+        made = await undo(house, handle)
+        second = await asked(house, handle)
+        assert second.id != first.id
+        await decide(house, second)
+        await made.result()
+        assert await house.notes() == []
+
+
+async def test_an_edited_undo_that_the_rules_deny_is_left(house_of: HouseOf) -> None:
+    deny = {"id": "never", "when": 'tool == "probe.erase" && arguments.id == "x"', "outcome": "deny", "because": "not that one"}
+    async with house_of(limits=NO_MORE, tools=QUICK, rules=[deny]) as house:
+        await house.put("trouble", "erase", {"fail": "failed:1"})
+        handle = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", fail="failed")))
+        await house.ended(handle)
+        request = await asked(house, handle)
+        await decide(house, request, "edit", arguments={"id": "x"})
+        result = await closed(house, request)
+        assert "probe.erase, as edited: not that one" in result.left[0] and await house.notes() == ["one"]
+
+
+async def test_a_forged_continuation_is_refused(house: House) -> None:
+    handle = await house.start(plan(step("a", note="one")))
+    await house.ended(handle)
+    carried = UndoCarried(gates=(), claims=(), claimed=0)
+    start = UndoStart(tenant="default", lineage=await lineage(house, handle), order="x", carried=carried)
+    made = await house.client.start_workflow(names.UNDO_RUN, start, id=f"forged-{handle.id}", task_queue=house.settings.task_queue)
+    with pytest.raises(Exception, match="failed") as caught:
+        await made.result()
+    assert "`carried` is what one execution gives the next" in str(caught.value.__cause__)
+
+
+async def test_from_a_step_without_an_effect_means_what_came_after_it(house: House) -> None:
+    handle = await house.start(plan(step("r", "probe.read", what="x"), step("b", "probe.write", "r", note="two")))
+    await house.ended(handle)
+    assert len((await (await undo(house, handle, since="r")).result()).undone) == 1 and await house.notes() == []
+
+
+async def test_an_attempt_that_a_person_had_repeated_is_asked_about_too(house_of: HouseOf) -> None:
+    async with house_of(limits={**NO_MORE, "act_seconds": 2, "patience_seconds": 20}, tools=QUICK) as house:
+        handle = await house.start(
+            plan(step("a", "probe.guarded", note="pay", fail="lost:1"), step("b", "probe.write", "a", fail="failed"))
+        )
+        request = await asked(house, handle)
+        assert request.question == "again"
+        await house.decide(handle, request.id)
+        assert await house.ended(handle) == "FAILED"
+        await asked(house, handle)
+        first, second = [effect for effect in await house.effects(handle) if effect.tool == "probe.guarded"]
+        assert (first.state, second.state) == ("unknown", "compensated")

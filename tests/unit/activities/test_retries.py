@@ -12,7 +12,7 @@ import httpx2
 import openai
 import pytest
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
@@ -120,8 +120,8 @@ async def through(run: Any, environment: ActivityEnvironment | None = None) -> A
     return await (environment or ActivityEnvironment()).run(made.execute_activity, ExecuteActivityInput(run, (), None, {}))
 
 
-@pytest.mark.parametrize(("asked", "delay"), [(None, None), (2.0, 2.0), (1e9, 3600.0), (float("nan"), None), (-3.0, 0.0)])
-async def test_the_wait_that_is_asked_for_becomes_temporals_delay(asked: float | None, delay: float | None) -> None:
+@pytest.mark.parametrize(("asked", "delay"), [(None, None), (2.0, 2.0), (1e9, 3600.0), (float("nan"), None), (-3.0, 0.0), ("soon", None)])
+async def test_the_wait_that_is_asked_for_becomes_temporals_delay(asked: Any, delay: float | None) -> None:
     async def busy() -> None:
         raise TransientError("busy", retry_after=asked)
 
@@ -150,3 +150,26 @@ async def test_a_running_activity_beats_every_second_so_that_a_cancel_comes_back
 
     environment.info = replace(environment.info, heartbeat_timeout=timedelta(seconds=15))
     await through(works, environment)
+
+
+async def test_what_nobody_expected_is_kept_by_its_type_only() -> None:
+    async def broke() -> None:
+        try:
+            raise LookupError("hunter2")
+        except LookupError as error:
+            raise ValueError("no such row: s3cret-t0ken") from error
+
+    with pytest.raises(ApplicationError) as failed:
+        await through(broke)
+    error = failed.value
+    assert (error.type, error.message, error.details) == ("ValueError", "unknown broke (ValueError); the worker's log says more", ())
+    assert error.__cause__ is None and not error.non_retryable
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, CancelledError])
+async def test_a_cancel_stays_a_cancel(kind: type[BaseException]) -> None:
+    async def stopped() -> None:
+        raise kind("cancelled")
+
+    with pytest.raises(kind):
+        await through(stopped)

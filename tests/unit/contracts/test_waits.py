@@ -6,6 +6,7 @@ import pytest
 
 from contracts.waits import clipped, date, retry_after
 
+NONE = [("soon", None), ("5", None), ([5], None), ({"seconds": 5}, None), (True, None), (10**400, 3600.0), (float("inf"), 3600.0)]
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
 
@@ -37,6 +38,6 @@ def test_a_date_is_reckoned_from_the_senders_own_clock() -> None:
     assert date("yesterday") is None and date(None) is None
 
 
-@pytest.mark.parametrize(("asked", "given"), [(None, None), (float("nan"), None), (-1.0, 0.0), (2.5, 2.5), (1e12, 3600.0)])
-def test_what_a_tool_asks_for_is_clipped(asked: float | None, given: float | None) -> None:
+@pytest.mark.parametrize(("asked", "given"), [(None, None), (float("nan"), None), (-1.0, 0.0), (2.5, 2.5), (1e12, 3600.0), *NONE])
+def test_what_a_tool_asks_for_is_clipped_and_what_is_no_number_asks_nothing(asked: object, given: float | None) -> None:
     assert clipped(asked) == given

@@ -12,7 +12,7 @@ from contracts.errors import BadInput
 from contracts.plans import MAX_STEPS, Plan, PlanStep
 from policies.answers import Shape
 from policies.automation import Automation
-from policies.plans import MAX_ID, PlanCheck, find_cycle
+from policies.plans import MAX_ID, PlanCheck, argument_problems, find_cycle
 
 RECIPE: dict[str, Any] = {
     "description": "a post",
@@ -177,3 +177,11 @@ def test_a_plan_that_passes_can_be_run_to_its_end(needs: dict[str, list[str]]) -
         assert ready
         for id in ready:
             del left[id]
+
+
+def test_a_schema_that_would_stop_the_worker_is_a_problem_of_the_step_and_no_more() -> None:
+    evil: dict[str, Any] = {"properties": {"a": {"pattern": "^(a+)+$"}}}
+    assert argument_problems({"a": "a" * 200}, evil) == []
+    assert argument_problems({"a": "a" * 200 + "!"}, evil)[0].startswith("`a`: ")
+    branches = {"properties": {"a": {"anyOf": [{"type": "array"}] * 5000}}}
+    assert "too many steps" in argument_problems({"a": "x" * 1_000_000}, branches)[0]

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import asyncpg
 import pytest
 from pydantic import BaseModel
 
 from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError
 from tools.bounds import MOST_ARGUMENTS, MOST_OUTPUT, Answer, heavier
-from tools.calls import Broke, Incapable, NotStarted, answer, looked_up, parsed
-from tools.contract import Lookup, Tool, ToolContext
+from tools.calls import Broke, Incapable, NotStarted, answer, looked_up, parsed, slot
+from tools.contract import Due, Lookup, Tool, ToolContext
 
 
 class Given(BaseModel):
@@ -182,3 +183,62 @@ async def test_a_look_up_that_hangs_or_breaks_is_tried_again_and_tells_no_secret
     for look, said in ((hangs, "Overdue"), (breaks, r"token \[KEY\] is wrong")):
         with pytest.raises(TransientError, match=f"could not be asked what became of it .*{said}"):
             await looked_up(tool(_sleeps, lookup=look), "k", context(0.05, secrets={"KEY": "s3cret"}))
+
+
+async def asked(body: Body, seconds: float = 5.0) -> Due | None:
+    async def call(arguments: Any, context: ToolContext) -> Any:
+        return await body()
+
+    return await slot(tool(body, due=call), Given(), context(seconds, secrets={"TOKEN": "s3cret-t0ken"}))
+
+
+def raising(error: Exception) -> Body:
+    async def body() -> None:
+        raise error
+
+    return body
+
+
+async def test_a_tool_says_when_it_is_due_or_that_it_does_not_matter() -> None:
+    due = Due(at=datetime(2026, 5, 4, tzinfo=UTC))
+
+    async def at() -> Any:
+        return due
+
+    async def any_time() -> Any:
+        return None
+
+    assert await asked(at) == due and await asked(any_time) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (ToolFailed("no slot for s3cret-t0ken"), ToolFailed, "no slot for [TOKEN]"),
+        (TransientError("s3cret-t0ken is late"), TransientError, "[TOKEN] is late"),
+        (ValueError("hunter2"), Broke, "shop.refund broke (ValueError) when it was asked when it is due"),
+        (ToolUnknown("hunter2"), Broke, "shop.refund broke (ToolUnknown) when it was asked when it is due"),
+        (ConnectionError("hunter2"), TransientError, "shop.refund broke (ConnectionError) when it was asked when it is due"),
+        (asyncpg.InterfaceError("hunter2"), TransientError, "shop.refund broke (InterfaceError) when it was asked when it is due"),
+    ],
+)
+async def test_a_tool_that_cannot_say_when_it_is_due_shows_no_secret(error: Exception, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind) as caught:
+        await asked(raising(error))
+    assert str(caught.value) == said and caught.value.__cause__ is None
+
+
+async def test_a_tool_that_does_not_say_in_time_when_it_is_due_is_asked_again() -> None:
+    async def sleeps() -> None:
+        await asyncio.sleep(30)
+
+    with pytest.raises(TransientError, match="did not say within 0 s when it is due"):
+        await asked(sleeps, seconds=0.05)
+
+
+async def test_a_tool_that_says_anything_but_a_time_fails() -> None:
+    async def noon() -> str:
+        return "noon"
+
+    with pytest.raises(Broke, match="TypeError"):
+        await asked(noon)

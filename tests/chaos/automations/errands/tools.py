@@ -37,7 +37,7 @@ async def _send(context: ToolContext, method: str, path: str, body: Mapping[str,
             return reply.raise_for_status().json()
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         raise TransientError(f"the receiver cannot be reached ({type(error).__name__})", retry_after=0.2) from None
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, ValueError) as error:
         raise ToolUnknown(f"the receiver did not answer ({type(error).__name__})") from None
 
 
