@@ -12,7 +12,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 from pydantic import ValidationError
 
-from contracts.errors import PerdureError, ToolFailed, ToolRetry, ToolUnknown, TransientError
+from contracts.errors import BadInput, PerdureError, ToolFailed, ToolRetry, ToolUnknown, TransientError
+from contracts.schemas import Checker
 from contracts.waits import clipped
 from tools.calls import Incapable, NotStarted
 from tools.contract import Lookup, ToolContext
@@ -66,8 +67,9 @@ class Calls:
             return None
         try:
             answer = await self._called(asked.tool, {**asked.arguments, asked.key_argument: key}, context, reads=True)
-            return _found(asked, self._output(asked.tool, answer, reads=True))
-        except (ToolFailed, ToolRetry):
+            found = self._output(asked.tool, answer, reads=True)
+            return None if Checker(self._place.accepted[asked.tool].result).errors(found) else _found(asked, found)
+        except (ToolFailed, ToolRetry, BadInput):
             return None
 
     async def close(self) -> None:

@@ -156,6 +156,8 @@ class Connection:
                 message_handler=self._heard,
                 read_timeout_seconds=self._patience,
             ) as client:
+                # The SDK's own check has no bound, and a server's schema could stop the worker: ours comes when the answer is here.
+                client.session.validate_tool_result = _unchecked
                 self.client = client
                 await self._check()
                 self._ready.set()
@@ -217,6 +219,10 @@ class Connection:
             LOG.warning("the server hangs", server=self._name, error=str(error)[:200])
             self._watch.say("it did not answer any more")
             self.end()
+
+
+async def _unchecked(name: str, result: mcp_types.CallToolResult) -> None:
+    """Let a result through."""
 
 
 async def _listed(client: Client) -> AsyncGenerator[mcp_types.Tool]:

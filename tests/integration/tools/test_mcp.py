@@ -105,7 +105,7 @@ async def test_a_secret_that_is_not_set_is_named(tmp_path: Path) -> None:
         ("wrong", (ToolRetry, "the argument `what` is wrong"), (ToolRetry, "the argument `what` is wrong")),
         ("fail", (ToolFailed, "there is none left"), (ToolFailed, "there is none left")),
         ("broken", (TransientError, "something went wrong inside"), (ToolUnknown, "it may have acted")),
-        ("another", (ToolFailed, "is no answer of a tool"), (ToolUnknown, "it may have acted")),
+        ("another", (ToolFailed, "what does not fit its schema"), (ToolUnknown, "it may have acted")),
         ("input", (ToolFailed, "asks for input in the middle of its call"), (ToolUnknown, "it may have acted")),
         ("huge", (ToolFailed, "answered 3012 bytes, and may answer 2000"), (ToolUnknown, "it may have acted")),
         ("enormous", (TransientError, "longer than `most_bytes` allows"), (ToolUnknown, "it may have acted")),
