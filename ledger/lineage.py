@@ -93,7 +93,7 @@ async def point(tx: Tx, run: RunRow, name: str) -> Point:
     step = next((row for row in planned if row.step == name), None)
     if step is None and name not in made:
         known = ", ".join(row.step for row in planned) or "none"
-        raise BadInput(f"{run.workflow_id} has no step {name!r}; steps: {known}; decisions: {', '.join(made) or 'none'}")
+        raise BadInput(f"{run.workflow_id} has no step {name[:80]!r}; steps: {known}; decisions: {', '.join(made) or 'none'}")
     window = int(step.decision[1:]) if step else int(name[1:]) - 1
     undone = {row["step"] for row in await tx.fetch(UNDONE, tx.tenant, run.lineage)}
     within = [row for row in planned if int(row.decision[1:]) <= window]

@@ -95,7 +95,7 @@ async def retry(tx: Tx, lineage: str, word: StepWord, *, channel: str, claim: st
         if any(row["step"] == word.step and row["open"] for row in decisions):
             return Operated(accepted=True, open=True, message=f"{word.step} is being decided")
         known = ", ".join(row.step for row in await steps.of_run(tx, lineage)) or "none yet"
-        return _refused(f"{run.workflow_id} has no step {word.step!r}; there are: {known}")
+        return _refused(f"{run.workflow_id} has no step {word.step[:80]!r}; there are: {known}")
     if step.ended_at is None:
         needed = [row for row in await steps.of_run(tx, lineage) if row.step in step.needs and row.ended_at and row.status != "done"]
         return Operated(accepted=True, open=True, message=_open(run, step, needed))

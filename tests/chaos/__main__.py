@@ -6,6 +6,7 @@ import logging
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from tests.chaos.report import Report
 from tests.chaos.shapes import ASKED, PIECES, SHAPES, UNDONE, WIDE
 
 MIXED = (PIECES, WIDE, UNDONE, ASKED)
+ONLY = {shape.name for shape in SHAPES} | {shape.automation for shape in SHAPES} | {"lost-answers", "servers", "plans", *MUTATIONS}
 
 
 async def campaign(seed: int, only: str | None, minutes: float) -> bool:
@@ -31,13 +33,17 @@ async def campaign(seed: int, only: str | None, minutes: float) -> bool:
                 # Time that one does not need is for those after it.
                 play.until = time.monotonic() + (until - time.monotonic()) / (len(wanted) - nth)
                 await play.every_boundary(shape)
-            if only is None:
-                for part in (play.lost_answers(MIXED, 200), play.servers(MIXED, 40), play.random_plans(24, 30)):
+            parts = {
+                "lost-answers": lambda: play.lost_answers(MIXED, 200),
+                "servers": lambda: play.servers(MIXED, 40),
+                "plans": lambda: play.random_plans(24, 30),
+                **{mutation: partial(play.mutation, mutation) for mutation in MUTATIONS},
+            }
+            for name, part in parts.items():
+                if only in (None, name):
                     # However long the boundaries took, these are part of it.
                     play.until = time.monotonic() + 300
-                    await part
-                for mutation in MUTATIONS:
-                    await play.mutation(mutation)
+                    await part()
     report.show()
     print(f"written to {report.write(ROOT / '.artifacts' / 'chaos').relative_to(ROOT)}")  # noqa: T201
     return report.ok
@@ -47,9 +53,7 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
-    parser.add_argument(
-        "--only", help=f"one shape or automation: {', '.join(sorted({s.name for s in SHAPES} | {s.automation for s in SHAPES}))}"
-    )
+    parser.add_argument("--only", choices=sorted(ONLY), help="one kind of run, one automation, or one part")
     parser.add_argument("--minutes", type=float, default=26.0, help="after which no more boundaries are aimed at")
     given = parser.parse_args()
     # A pool says so each time it finds a killed Postgres away.

@@ -98,7 +98,7 @@ class Report:
             "pairs": sum(part.pairs.total() for part in parts),
             "different_pairs_of_shape_and_boundary": len(set[tuple[str, str]]().union(*(part.different for part in parts))),
             "faults": dict(sum((part.faults for part in parts), Counter[str]())),
-            "kills_and_faults": sum(part.pairs.total() + part.faults.total() for part in parts),
+            "pairs_and_faults": sum(part.pairs.total() + part.faults.total() for part in parts),
             "duplicates": sum(part.count("duplicate") for part in parts),
             "lost_effects": sum(part.count("lost") for part in parts),
             "ended_differently": sum(part.count(kind) for part in parts for kind in ("ended", "hangs", "records", "spend")),

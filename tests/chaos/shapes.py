@@ -22,7 +22,7 @@ SHORT: dict[str, dict[str, str]] = {
         "{model: auto, max_tokens: 400, temperature: 0.2}": (
             "{model: scripted, max_tokens: 400, price: {input_micros_per_million: 1000000, output_micros_per_million: 2000000}}"
         ),
-        "budget: {run_micros: 200000}": "budget: {run_micros: 5000000}",
+        "budget: {run_micros: 200000}": "budget: {run_micros: 5000000}\nbreakers: {open: PT1S, longest: PT2S}",
     },
     "tools.py": {"QUICK, CALLS = 10.0, 20.0": "QUICK, CALLS = 2.0, 3.0"},
 }
@@ -98,7 +98,7 @@ ASKED = Shape(
     edits={"c": {"what": "edited", "ask": True, "fail": ""}},
     patient=("a",),
 )
-UNDONE = Shape("undone", windows=[[plan(*CAREFUL, errand("x", "kept", *ALL, fail="failed"), errand("y", "kept", "x"))]])
+UNDONE = Shape("undone", windows=[[plan(*CAREFUL, errand("x", "kept", *ALL, fail="failed"), errand("y", "kept", "x"))]], by_signal=False)
 GIVEN_UP = Shape("given-up", windows=[[plan(errand("a"), errand("b", "quick"), errand("x", "dear", "a", "b"))]])
 PIECES = Shape("pieces", automation=CONTENT, by_signal=False)
 SHAPES = (PIECES, WIDE, ASKED, UNDONE, GIVEN_UP)

@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.chaos import stage
 from tests.chaos.campaign import MUTATIONS, Campaign
 from tests.chaos.report import Part, Report
-from tests.chaos.shapes import PIECES, UNDONE, WIDE, Shape
+from tests.chaos.shapes import PIECES, UNDONE, Shape
 from tests.servers import short_folder
 
 SEED = 4
@@ -39,12 +39,12 @@ async def test_a_worker_killed_at_its_boundaries_leaves_every_run_as_if_nothing_
 
 
 async def test_a_tool_whose_answer_is_lost_has_still_acted_once(campaign: Campaign) -> None:
-    await campaign.lost_answers([WIDE], 10)
+    await campaign.lost_answers([UNDONE], 10)
     assert last(campaign).faults.total() >= 10
 
 
 async def test_killed_servers_and_meddled_replies_change_nothing(campaign: Campaign) -> None:
-    await campaign.servers([WIDE], 4)
+    await campaign.servers([UNDONE], 4)
     assert last(campaign).faults.total() >= 4
 
 
