@@ -124,7 +124,12 @@ def confirmed(ledger: Ledger) -> list[str]:
 def _told_to_go_on(ledger: Ledger) -> Ledger:
     """Leave out the approvals that a person gave to do again what had not happened."""
     again = {request.id for request in ledger.requests if request.question == "again"}
-    return replace(ledger, records=[record for record in ledger.records if record["body"].get("request") not in again])
+    if again:
+        # Nobody proved that the first attempt did not happen, so an undo asks about it: the person looks, and leaves it.
+        again |= {request.id for request in ledger.requests if request.question == "undo" and request.state == "rejected"}
+    left_out = ("undo ordered", "undo ended") if again else ()
+    kept = [record for record in ledger.records if record["body"].get("request") not in again]
+    return replace(ledger, records=[record for record in kept if record["body"].get("event") not in left_out])
 
 
 def _duplicates(arrived: Sequence[Arrival]) -> Iterator[tuple[str, str]]:
