@@ -172,7 +172,7 @@ class Comparison:
                         await orders.put(tx, order)
                 await self._begin(row, order)
         for row in forgotten:
-            if row and not await alive(self.client, undo_id(row.lineage)):
+            if row and not await alive(self.client, names.undo_id(row.lineage)):
                 async with self.database.transaction(self.tenant) as tx:
                     given = await orders.open_orders(tx, row.lineage)
                 for order in given[:1]:
@@ -240,17 +240,12 @@ async def alive(client: Client, workflow_id: str) -> bool:
         return False
 
 
-def undo_id(lineage: str) -> str:
-    """Return the workflow ID of a run's undo: one at a time."""
-    return f"undo-{lineage}"
-
-
 async def start_undo(client: Client, task_queue: str, start: UndoStart) -> str:
     """Start the undo of an ended run, or leave the one that runs to it; return its workflow ID."""
     handle = await client.start_workflow(
         names.UNDO_RUN,
         start,
-        id=undo_id(start.lineage),
+        id=names.undo_id(start.lineage),
         task_queue=task_queue,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -28,3 +28,8 @@ PROGRESS = "progress"
 
 PATTERNS = {"orchestrator": ORCHESTRATOR}
 """A bundle's pattern -> the workflow type that runs it."""
+
+
+def undo_id(lineage: str) -> str:
+    """Return the workflow ID of a run's undo: one at a time."""
+    return f"undo-{lineage}"

@@ -21,6 +21,11 @@ RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interv
 # A row that is not written would leave the ledger untrue, so these outlast a long outage of Postgres.
 LEDGER = timedelta(days=2)
 LEDGER_ATTEMPT = timedelta(seconds=30)
+LEDGER_REMOTE: workflow.ActivityConfig = {
+    "start_to_close_timeout": LEDGER_ATTEMPT,
+    "schedule_to_close_timeout": LEDGER,
+    "retry_policy": RETRY,
+}
 # One short transaction that may be repeated needs no hop over the server: it runs beside the workflow task.
 LEDGER_LOCAL: workflow.LocalActivityConfig = {
     "start_to_close_timeout": LEDGER_ATTEMPT,
@@ -44,9 +49,7 @@ async def inherit(request: InheritRequest) -> Carried:
         names.INHERIT,
         request,
         result_type=Carried,
-        start_to_close_timeout=LEDGER_ATTEMPT,
-        schedule_to_close_timeout=LEDGER,
-        retry_policy=RETRY,
+        **LEDGER_REMOTE,
     )
 
 
@@ -150,7 +153,7 @@ async def ask_about_rest(start: UndoStart) -> None:
         await workflow.start_child_workflow(
             names.UNDO_RUN,
             start,
-            id=f"undo-{start.lineage}",
+            id=names.undo_id(start.lineage),
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         )
@@ -174,9 +177,7 @@ async def rule(request: RuleRequest) -> RuleResult:
         names.RULE,
         request,
         result_type=RuleResult,
-        start_to_close_timeout=LEDGER_ATTEMPT,
-        schedule_to_close_timeout=LEDGER,
-        retry_policy=RETRY,
+        **LEDGER_REMOTE,
     )
 
 
@@ -186,9 +187,7 @@ async def climb(request: ClimbRequest) -> RequestState:
         names.CLIMB,
         request,
         result_type=RequestState,
-        start_to_close_timeout=LEDGER_ATTEMPT,
-        schedule_to_close_timeout=LEDGER,
-        retry_policy=RETRY,
+        **LEDGER_REMOTE,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
-from activities.reconcile import order_name, start_undo, undo_id
+from activities.reconcile import order_name, start_undo
 from channels.cli import link, screen
 from channels.cli.approvals import wake
 from contracts import names
@@ -98,7 +98,7 @@ async def _undone(settings: Settings, tenant: str, order: Order) -> tuple[UndoRe
         async with database.transaction(tenant) as tx:
             await orders.put(tx, order)
             # An undo that waits for people already takes this order up too.
-            await outbox.put(tx, undo_id(order.lineage), Wake())
+            await outbox.put(tx, names.undo_id(order.lineage), Wake())
         while True:
             id = await start_undo(client, settings.task_queue, start)
             await wake(settings, database, tenant)

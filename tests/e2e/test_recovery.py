@@ -2,7 +2,7 @@
 
 import json
 
-from activities.reconcile import undo_id
+from contracts import names
 from tests.machine import BLOG, NEWSLETTER, Machine
 
 
@@ -61,7 +61,7 @@ async def test_a_finished_run_is_undone_by_a_command_that_says_first_what_it_wou
     assert arrived.counts[0] == 0
     why = (await own.starter("why", "regretted")).out
     assert "ordered that it be undone: the wrong theme" in " ".join(why.split())
-    await own.closed(undo_id(found.run.lineage))
+    await own.closed(names.undo_id(found.run.lineage))
 
 
 async def test_what_cannot_be_undone_is_told_in_one_line(own: Machine) -> None:

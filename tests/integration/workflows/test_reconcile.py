@@ -7,7 +7,8 @@ import pytest
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
 import worker
-from activities.reconcile import Reconciling, alive, undo_id
+from activities.reconcile import Reconciling, alive
+from contracts import names
 from contracts.upkeep import Finding, ReconcileRequest, ReconcileResult
 from ledger import orders, runs
 from ledger.orders import Order
@@ -31,10 +32,10 @@ def of(result: ReconcileResult, handle: Handle) -> list[Finding]:
 
 async def undone(house: House, handle: Handle) -> None:
     found = await house.explained(handle)
-    house.handles.append(house.client.get_workflow_handle(undo_id(found.run.lineage)))
+    house.handles.append(house.client.get_workflow_handle(names.undo_id(found.run.lineage)))
 
     async def over() -> bool:
-        return not await alive(house.client, undo_id(found.run.lineage))
+        return not await alive(house.client, names.undo_id(found.run.lineage))
 
     await until(over)
 
@@ -226,7 +227,7 @@ async def test_what_a_person_said_of_the_end_comes_before_the_bundle(house: Hous
     await house.client.get_workflow_handle(handle.id).terminate("by hand")
     await reconcile(house)
     assert (await house.explained(handle)).run.status == "failed" and await house.notes() == ["one"]
-    assert not await alive(house.client, undo_id((await house.explained(handle)).run.lineage))
+    assert not await alive(house.client, names.undo_id((await house.explained(handle)).run.lineage))
 
 
 async def test_an_effect_that_ended_after_its_run_was_closed_is_undone(house: House, behind: Behind) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.reconcile import start_undo, undo_id
+from activities.reconcile import start_undo
 from contracts import names
 from contracts.effects import UndoCarried, UndoResult, UndoStart
 from ledger import orders, runs
@@ -100,7 +100,7 @@ async def test_a_failed_undo_asks_a_person_who_may_have_it_tried_again(house_of:
         found = await house.explained(handle)
         assert "not undone" in found.run.summary and found.run.status == "failed"
         assert request.question == "undo" and "probe.erase failed: told to fail" in request.reason
-        assert request.workflow_id == undo_id(found.run.lineage)
+        assert request.workflow_id == names.undo_id(found.run.lineage)
         await decide(house, request)
         await closed(house, request)
         assert await house.notes() == [] and await states(house, handle) == {"a": "compensated", "b": "failed"}
