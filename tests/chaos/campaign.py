@@ -107,7 +107,9 @@ class Campaign:
                         break
             # Those left in flight may still be killed by an answer that they lose: there is always somebody to go on.
             self.stage.workers.orders.write()
-            await self.stage.workers.died(1.0)
+            if hand := await self.stage.workers.died(1.0):
+                part.note(self._stood(hand.journey), None)
+                seen.append(hand.journey)
             for journey in {*seen, self.stage.workers.working.journey}:
                 part.faults.update(_faults(journey))
 
