@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import hashlib
 import os
 import shutil
 import sys
@@ -17,8 +18,8 @@ from contracts.errors import StackError
 from devstack.progress import Progress, to_stderr
 from settings import Settings
 
-# The newest release that `go install` takes: later ones have a `replace` in go.mod.
-SOURCE = "github.com/temporalio/cli/cmd/temporal@v1.5.1"
+SOURCE = Path(__file__).resolve().parent / "temporal"
+"""A Go module that names what is built, each part with its hash."""
 DOWNLOAD_SILENCE = 5.0
 """Seconds without a new byte after which the SDK's download is given up."""
 
@@ -30,18 +31,24 @@ async def find(cache: Path, progress: Progress) -> Path:
 
     Raises: StackError with the ways to get one.
     """
-    for known in (shutil.which("temporal"), shutil.which("temporal", path=cache / "bin")):
+    download, build = cache / "temporal", cache / f"temporal-{_version()}"
+    for known in (shutil.which("temporal"), shutil.which("temporal", path=build), shutil.which("temporal", path=download)):
         if known:
             return Path(known)
     progress("temporal", "looking for a temporal program to download")
-    if found := await downloaded(cache / "bin" / "temporal"):
+    if found := await downloaded(download / "temporal"):
         return found
     if go := shutil.which("go"):
-        return await built(go, cache / "bin", progress)
+        return await built(go, build, progress)
     raise StackError(
         "there is no temporal program and none could be downloaded: put `temporal` on PATH (docs.temporal.io/cli), "
         "or a Go toolchain to build it, or set TEMPORAL_ADDRESS to a running server"
     )
+
+
+def _version() -> str:
+    """Name what would be built, so that a cache never gives an older one."""
+    return hashlib.sha256((SOURCE / "go.mod").read_bytes()).hexdigest()[:12]
 
 
 async def downloaded(target: Path, download: Download | None = None, *, silence: float = DOWNLOAD_SILENCE) -> Path | None:
@@ -96,7 +103,8 @@ async def built(go: str, folder: Path, progress: Progress) -> Path:
     """Build the program with a Go toolchain."""
     progress("temporal", "building the temporal program with Go (about 3 minutes, once)")
     build = await asyncio.create_subprocess_exec(
-        *(go, "install", "-ldflags", "-s -w", SOURCE),
+        *(go, "install", "-ldflags", "-s -w", "tool"),
+        cwd=SOURCE,
         env={**os.environ, "GOBIN": str(folder)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -109,7 +117,7 @@ async def built(go: str, folder: Path, progress: Progress) -> Path:
         raise
     if build.returncode:
         said = output.decode(errors="replace").strip().splitlines()[-1:]
-        raise StackError(f"`go install {SOURCE}` failed ({''.join(said)}): put `temporal` on PATH or set TEMPORAL_ADDRESS")
+        raise StackError(f"building the temporal program with Go failed ({''.join(said)}): put `temporal` on PATH or set TEMPORAL_ADDRESS")
     return folder / "temporal"
 
 

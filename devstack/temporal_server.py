@@ -23,7 +23,7 @@ TUNED = {
     # Priority and fairness need the new matcher.
     "matching.useNewMatcher": "true",
     "matching.enableFairness": "true",
-    # A workflow task that killed workers took along three times is given more and more time, up to 10 minutes, in which nobody else may take it.
+    # After three deaths under it a workflow task is given more and more time, up to 10 minutes, in which nobody else may take it.
     "history.workflowTaskRetryMaxInterval": '"10s"',
 }
 # WAL with NORMAL survives a killed process; a power cut may lose the last moments, which one machine can bear.

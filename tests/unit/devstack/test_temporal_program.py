@@ -20,13 +20,13 @@ def program(folder: Path, name: str = "temporal", code: str = "exit 0") -> Path:
 
 
 async def test_the_one_on_the_path_is_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_path, _ = program(tmp_path / "path"), program(tmp_path / "cache" / "bin")
+    on_path, _ = program(tmp_path / "path"), program(tmp_path / "cache" / "temporal")
     monkeypatch.setenv("PATH", str(on_path.parent))
     assert await temporal_program.find(tmp_path / "cache", silent) == on_path
 
 
 async def test_then_the_one_in_our_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cached = program(tmp_path / "cache" / "bin")
+    cached = program(tmp_path / "cache" / "temporal")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert await temporal_program.find(tmp_path / "cache", silent) == cached
 
