@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import asyncpg
 
@@ -14,6 +14,7 @@ from contracts.errors import BadInput, PermanentError
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 SEARCH_PATH = {"search_path": "perdure,public"}
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 # Roles are made here and not in a numbered file, because each database of a server shares them.
 ROLES = """
@@ -102,12 +103,12 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def transaction(self, tenant: str) -> AsyncGenerator[Tx, None]:
+    async def transaction(self, tenant: str, *, isolation: Isolation = "READ COMMITTED") -> AsyncGenerator[Tx, None]:
         """Open a transaction in which only the rows of ``tenant`` exist; commit at the end, roll back on any error."""
         _require_name(tenant)
         async with self._pool.acquire() as connection:
             # One round trip for both; the pattern above leaves nothing in a tenant's name that could end the literal.
-            await connection.execute(f"BEGIN; SELECT set_config('app.tenant', '{tenant}', true)")
+            await connection.execute(f"BEGIN ISOLATION LEVEL {isolation}; SELECT set_config('app.tenant', '{tenant}', true)")
             try:
                 yield Tx(connection, tenant)
             except BaseException:

@@ -12,7 +12,7 @@ from contracts.runs import Carried, Fork, InheritRequest, OpenRunRequest
 from database import Tx
 from ledger import lineage, records, runs, steps
 from ledger.runs import RunRow
-from memory import sessions
+from memory import sessions, states, summaries
 
 
 class Forking:
@@ -60,6 +60,8 @@ async def take_along(tx: Tx, parent: RunRow, child: RunRow, fork: Fork) -> None:
     at = await lineage.point(tx, parent, fork.step)
     await lineage.take_along(tx, parent.lineage, child.lineage, at)
     await sessions.copy(tx, parent.lineage, child.lineage, at.seq)
+    await summaries.copy(tx, parent.lineage, child.lineage, at.seq)
+    await states.copy(tx, parent.lineage, child.lineage)
     kept = {row.step: row.inherited for row in await steps.of_run(tx, child.lineage) if row.inherited and row.status == "done"}
     body = {
         "event": "forked", "by": child.starter, "reason": fork.reason, "from": parent.workflow_id, "parent": parent.lineage,

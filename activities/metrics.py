@@ -18,3 +18,7 @@ BREAKERS_OPEN = Gauge(
     "perdure_breakers_open", "Tools (as automation/tool) and models whose breaker is not closed", ["tenant", "kind", "name"]
 )
 RUNS = Gauge("perdure_runs", "Runs by status", ["tenant", "status"])
+RECALL_LABELS = ["tenant", "model", "size", "selectivity"]
+RECALL = Gauge("perdure_recall", "Share of the true nearest neighbours that recalls find", RECALL_LABELS)
+RECALL_LOW = Gauge("perdure_recall_low", "Lower 95 % bound of the same", RECALL_LABELS)
+RECALL_PROVEN = Gauge("perdure_recall_monitor_proven", "Whether the recall monitor saw the drop that it injected", ["tenant", "model"])

@@ -58,7 +58,7 @@ class Model:
             try:
                 names = [model.id async for model in self._client.models.list()]
             except openai.OpenAIError as error:
-                raise _translated(error) from None
+                raise translated(error) from None
             if len(names) != 1:
                 raise BadInput(f"the endpoint has {len(names)} models: name one in the route, or set PERDURE_MODEL")
             self._default = names[0]
@@ -76,7 +76,7 @@ class Model:
                 extra_body={"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}},
             )
         except openai.OpenAIError as error:
-            raise _translated(error) from None
+            raise translated(error) from None
         except ValueError as error:
             # A reply that broke off in the middle of its JSON.
             raise ModelFault(f"the model's reply cannot be read ({type(error).__name__})", billed=True) from None
@@ -87,7 +87,8 @@ class Model:
         return Reply(reply.choices[0].message.content or "", reply.model or model, tokens)
 
 
-def _translated(error: openai.OpenAIError) -> Exception:
+def translated(error: openai.OpenAIError) -> Exception:
+    """Return the fault that an error of the client means: one that may pass, or one that will not."""
     if isinstance(error, openai.APIStatusError):
         status = error.status_code
         message = f"the model's endpoint said {status}: {error.message[:300]}"

@@ -22,6 +22,7 @@ from policies.references import pick, references
 from policies.rules import Judgement
 from tools.contract import Tool
 
+RECORDED = ("id", "kind", "subject", "at", "score", "via", "lineage", "step", "sources")
 WINDOW = re.compile(r"d\d+\.")
 """How ids of later windows begin."""
 
@@ -76,6 +77,8 @@ class Proposal:
     turns: list[Turn]
     context: dict[str, Any] = field(default_factory=dict[str, Any])
     reads: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    memories: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """What was recalled: how, and the facts that the prompt carries, without their texts."""
     repairs: list[str] = field(default_factory=list[str])
     """What was wrong with the answers that were sent back."""
     judged: dict[str, Judgement] = field(default_factory=dict[str, Judgement])
@@ -106,6 +109,14 @@ class Proposal:
     def note_read(self, tool: str, arguments: dict[str, Any], reply: dict[str, Any], by: str) -> None:
         """Note that the decision has read something, because its configuration or the model wanted it."""
         self.reads.append({"tool": tool, "arguments": arguments, "digest": digest(reply)[:12], "by": by})
+
+    def note_recall(self, id: str, arguments: dict[str, Any], reply: dict[str, Any]) -> None:
+        """Note what was recalled: the prompt sees it under ``id``, the record names each fact and where it comes from."""
+        self.context[id] = reply
+        self.note_read("memory.recall", arguments, reply, "configuration")
+        found = [{name: hit[name] for name in RECORDED} for hit in reply["hits"]]
+        how = {name: reply[name] for name in ("mode", "degraded", "capped", "left_out")}
+        self.memories.append({"id": id, "query": arguments["query"], **how, "hits": found})
 
     def judge(self, tool: Tool, arguments: Mapping[str, Any], *, asked: bool = False) -> Judgement:
         """Judge an action by what is known now."""
@@ -171,6 +182,7 @@ class Proposal:
             "route": agent.route,
             "model": said.model,
             "reads": self.reads,
+            **({"memories": self.memories} if self.memories else {}),
             "turns": [max(0, self.request.seq - len(self.turns)), self.request.seq],
             "failed": [failure["step"] for failure in self.failed],
             "actions": actions,

@@ -9,6 +9,7 @@ from temporalio import activity
 from activities import breakers, metrics
 from activities.breakers import Open
 from activities.calls import deadline, parsed
+from activities.memories import Memories
 from activities.model import Model
 from activities.notebook import Notebook, Question, Said
 from activities.proposal import Menu, Proposal
@@ -24,10 +25,12 @@ from memory import sessions
 from memory.sessions import Turn
 from policies.answers import Answer, Asked, parse
 from policies.bundles import Bundle
-from policies.prompts import render_arguments
+from policies.prompts import render, render_arguments
 
 MAX_READ = 60_000  # characters of one look-up that the model is shown
 MENUS = 64
+RECALL = "memory.recall"
+"""What recalls are called in the journal, in the record, and as a taint."""
 
 
 class Proposing:
@@ -37,6 +40,7 @@ class Proposing:
         self._services = services
         self._database = services.database
         self._model = model
+        self._memories = Memories(services.database, services.embedders)
         self._menus: dict[tuple[str, str], Menu] = {}
 
     @activity.defn(name=names.PROPOSE)
@@ -66,10 +70,11 @@ class Proposing:
             if taken.result is not None:
                 return Decision.model_validate(taken.result)
             proposal = await self._begun(tx, request, bundle, taken)
-            if not proposal.agent.context and not taken.entries:
+            if not (proposal.agent.context or proposal.agent.recall or taken.entries):
                 question = await self._question(proposal, proposal.messages)
                 await proposal.notebook.reserve(tx, question)
         await self._read_context(proposal)
+        await self._recall(proposal)
         decision = await self._recorded(proposal, *await self._answered(proposal, question))
         metrics.DECISION_SECONDS.labels(bundle.automation).observe(time.perf_counter() - started)
         return decision
@@ -87,7 +92,7 @@ class Proposing:
             notebook=Notebook(self._database, request.run.tenant, taken.hold, taken.entries, bundle.automation, frame.breakers, threshold),
             frame=frame,
             failed=failed,
-            turns=await sessions.latest(tx, lineage, request.seq, limit=menu.agent.turns),
+            turns=await self._memories.turns(tx, lineage, request.seq, menu.agent.turns),
         )
 
     def _menu(self, bundle: Bundle) -> Menu:
@@ -116,6 +121,23 @@ class Proposing:
         for look_up, arguments, reply in zip(wanted, given, found, strict=True):
             proposal.context[look_up.id] = reply
             proposal.note_read(look_up.tool, arguments, reply, "configuration")
+
+    async def _recall(self, proposal: Proposal) -> None:
+        """Recall what the agent's configuration wants to know of earlier work, journaled: a retry is shown the same."""
+        notebook, values = proposal.notebook, {"input": proposal.frame.input, "settings": proposal.bundle.settings.settings}
+        target = proposal.bundle.settings.memory.recall_target
+        for wanted in proposal.agent.recall:
+            try:
+                query = render(wanted.query, values)
+            except BadInput as error:
+                raise PermanentError(f"recall {wanted.id}: {error}") from error
+            arguments = {"query": query, "scopes": list(wanted.scopes), "kinds": list(wanted.kinds), "k": wanted.k}
+            idx, asked = notebook.turn(), digest({**arguments, "tokens": wanted.tokens})
+            reply = notebook.known(idx, RECALL, asked)
+            if reply is None:
+                reply = await self._memories.recall(proposal.request.run.tenant, wanted, query, target)
+                await notebook.note_look_up(idx, RECALL, asked, reply)
+            proposal.note_recall(wanted.id, arguments, reply)
 
     async def _look_up(self, proposal: Proposal, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Make one look-up, journaled, judged by the rules like any action. Raises: ToolFailed, ToolRetry."""
@@ -198,4 +220,5 @@ class Proposing:
             result = {**decision.model_dump(mode="json"), "taint": proposal.taint}
             body = proposal.record(decision, planned, said, self._services.build)
             await decisions.finish(tx, hold, result, body, after=proposal.frame.position, steps=planned, last=last)
+        self._memories.said(request.run.tenant, hold.lineage, request.seq, turns, proposal.turns)
         return decision

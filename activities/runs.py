@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities import forks
+from activities.remembering import remember
 from activities.services import Services
 from contracts import names
 from contracts.errors import BadInput
@@ -63,6 +64,7 @@ class Opening:
     async def close_run(self, request: CloseRunRequest) -> None:
         """End the run's row, its open requests and steps. Safe to retry: a run ends once."""
         lineage = request.run.lineage
+        bundle = await self._services.bundles.get(request.run.tenant, request.run.bundle)
         async with self._database.transaction(request.run.tenant) as tx:
             if not await runs.close(tx, lineage, request.status, request.summary):
                 return
@@ -70,6 +72,8 @@ class Opening:
             await steps.skip_open(tx, lineage, "the run ended before it")
             body = {"event": request.status, "summary": request.summary, "build": self._services.build}
             await records.append(tx, f"{lineage}/closed", "configuration", lineage, None, body)
+            if bundle.settings.memory.remember and (run := await runs.read(tx, lineage)):
+                await remember(tx, bundle, run)
 
 
 async def _pinned(tx: Tx, request: OpenRunRequest, original: RunRow | None) -> str:

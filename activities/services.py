@@ -11,6 +11,7 @@ import rfc8785
 
 from contracts.errors import BadInput
 from database import Database
+from memory.embedding import Embedder
 from policies.bundles import Bundle, Bundles
 from settings import Settings
 from tools import zones
@@ -25,6 +26,7 @@ class Services:
 
     endpoints: name -> URL for tools. secret: returns a secret by its name, None where this worker has none.
     files: where tools may write, one folder for each tenant and automation below it.
+    embedders: give queries their vectors; with none recall goes by words only.
     one_machine: whether unsigned rulings may be believed. build: names this worker's code in records.
     """
 
@@ -37,6 +39,7 @@ class Services:
     one_machine: bool
     build: str
     heartbeat_seconds: float
+    embedders: Sequence[Embedder] = ()
 
     def context(
         self,
@@ -76,7 +79,7 @@ class Services:
         return {name: value for name, value in found.items() if value}
 
 
-def services(settings: Settings, database: Database) -> Services:
+def services(settings: Settings, database: Database, embedders: Sequence[Embedder] = ()) -> Services:
     """Return what activities share."""
     endpoints = {"smtp": settings.smtp_url, "social": settings.receiver_url, **settings.endpoints}
     return Services(
@@ -89,6 +92,7 @@ def services(settings: Settings, database: Database) -> Services:
         one_machine=settings.one_machine,
         build=settings.build,
         heartbeat_seconds=settings.heartbeat_seconds,
+        embedders=embedders,
     )
 
 

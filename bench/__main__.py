@@ -1,4 +1,7 @@
-"""`make bench`: print what Perdure's loop costs beside a bare workflow's. Figures are medians; read the ratios."""
+"""`make bench`: print what Perdure's loop costs beside a bare workflow's. Figures are medians; read the ratios.
+
+`make bench ARGS=memory` measures memory instead.
+"""
 
 import argparse
 import asyncio
@@ -9,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import loops, stage
+from bench import loops, memory, stage
 from bench.loops import ACT, BARE, BARE_ACTS, BARE_READS, EMPTY, PERDURE, PERDURE_READS, PLAIN, QUICK_ACT, STOCK, Measured
 
 OUT = Console(width=150)
@@ -82,5 +85,9 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--total", type=int, default=100)
     parser.add_argument("--short", action="store_true", help="leave out the run of 1,000 decisions")
+    memory.add_arguments(parser.add_subparsers(dest="what").add_parser("memory", help=memory.__doc__))
     given = parser.parse_args()
-    asyncio.run(main(given.rounds, given.total, long=not given.short))
+    if given.what == "memory":
+        asyncio.run(memory.main(given.sizes, given.queries, given.random, plain=not given.no_plain, at_once=given.at_once))
+    else:
+        asyncio.run(main(given.rounds, given.total, long=not given.short))

@@ -36,6 +36,8 @@ ORPHAN_SECONDS = 10.0
 CONFIGURATION = """
 # Written by devstack/postgres.py.
 max_connections = 200
+# Memory is searched by vectors, which have to be at hand; pages are taken from the machine only when they are used.
+shared_buffers = 512MB
 # The socket lies in a folder that all may enter where the data's path is too long for it, and trust lets in whoever reaches it.
 unix_socket_permissions = 0700
 """

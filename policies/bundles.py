@@ -142,6 +142,8 @@ def _check_names(parsed: Automation, tools: Mapping[str, bool], main: YamlFile, 
     for name, recipe in parsed.recipes.items():
         for i, step in enumerate(recipe.steps):
             _check_name(main, ["recipes", name, "steps", i, "tool"], step.tool, own)
+    for i, kept in enumerate(parsed.memory.remember):
+        _check_name(main, ["memory", "remember", i, "tool"], kept.tool, own)
     for i, rule in enumerate(parsed.rules):
         for j, tool in enumerate(rule.irreversible):
             _check_name(rules, ["rules", i, "irreversible", j], tool, own)
@@ -159,9 +161,21 @@ def _check_context(parsed: Automation, main: YamlFile) -> None:
     for name, agent in parsed.agents.items():
         for i, look_up in enumerate(agent.context):
             for argument, value in look_up.arguments.items():
-                if isinstance(value, str) and (problem := template_problem(value)):
-                    where = main.line(["agents", name, "context", i, "arguments", argument])
-                    raise BadConfiguration(f"{main.path}:{where}: {argument}: {problem[1]}")
+                if isinstance(value, str):
+                    _check_text(main, ["agents", name, "context", i, "arguments", argument], value)
+        for i, recall in enumerate(agent.recall):
+            _check_text(main, ["agents", name, "recall", i, "query"], recall.query)
+        ids = [part.id for part in (*agent.context, *agent.recall)]
+        if twice := sorted({id for id in ids if ids.count(id) > 1}):
+            raise BadConfiguration(f"{main.path}:{main.line(['agents', name])}: `context` and `recall` of {name} share the ids {twice}")
+    for i, kept in enumerate(parsed.memory.remember):
+        for field in ("body", "subject"):
+            _check_text(main, ["memory", "remember", i, field], getattr(kept, field))
+
+
+def _check_text(main: YamlFile, at: list[str | int], text: str) -> None:
+    if problem := template_problem(text):
+        raise BadConfiguration(f"{main.path}:{main.line(at)}: {at[-1]}: {problem[1]}")
 
 
 def _check_schemas(parsed: Automation, main: YamlFile) -> None:

@@ -1,0 +1,110 @@
+"""Work behind the writes of memory: vectors that are missing, rows that the index has not taken in, statistics that wait."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from activities import shadowing
+from database import Database, Tx
+from ledger import outbox
+from memory import backlog, keywords, models, succession, vectors
+from memory.backlog import Due
+from memory.embedding import Embedder, digest
+from memory.models import Model
+
+LOG = structlog.get_logger(__name__)
+EVERY = 1.0
+"""Seconds between two rounds that found nothing to do."""
+EMBEDDED = 512
+"""Vectors of one transaction."""
+FLIPPED = 100
+"""Rows the index takes in in one transaction: a fifth of a second's work, so that nobody waits long for a row of it."""
+LEASE = timedelta(seconds=120)
+"""For how long nobody else is given what is being embedded."""
+
+
+class Indexer:
+    """Goes over every tenant, in every worker; several at once share the work.
+
+    embedders: what this worker can embed with; a tenant without a model gets the first whose table is laid.
+    """
+
+    def __init__(self, database: Database, embedders: Sequence[Embedder], tenant: str) -> None:
+        self._database = database
+        self._embedders = {embedder.name: embedder for embedder in embedders}
+        self._tenant = tenant
+
+    async def run(self) -> None:
+        """Work until cancelled; a fault is logged and the next round tries again."""
+        while True:
+            done = 0
+            for tenant in await self._tenants():
+                try:
+                    done += await self.work(tenant)
+                except Exception as error:
+                    # One tenant's trouble, an endpoint's above all, keeps no other from its turn.
+                    LOG.warning("indexing failed", tenant=tenant, error=f"{type(error).__name__}: {error}")
+            if not done:
+                await asyncio.sleep(EVERY)
+
+    async def _tenants(self) -> list[str]:
+        try:
+            return await outbox.tenants(self._database, self._tenant)
+        except Exception as error:
+            LOG.warning("indexing failed", error=f"{type(error).__name__}: {error}")
+            return []
+
+    async def drain(self, tenant: str | None = None) -> int:
+        """Work until nothing waits, of one tenant or of all, and return how many vectors were made."""
+        made = 0
+        for each in [tenant] if tenant else await outbox.tenants(self._database, self._tenant):
+            while done := await self.work(each):
+                made += done
+        return made
+
+    async def work(self, tenant: str) -> int:
+        """Do one share of what waits for a tenant; return how many vectors, index entries and statistics that was, 0 at rest."""
+        done = await self._fold(tenant)
+        for model in await self._models(tenant):
+            if embedder := self._embedders.get(model.name):
+                done += await self._embed(tenant, model, embedder)
+            done += await self._flip(tenant, model)
+            if model.state == "shadow":
+                done += await shadowing.rehearse(self._database, tenant, self._embedders, model)
+        return done
+
+    async def _models(self, tenant: str) -> list[Model]:
+        async with self._database.transaction(tenant) as tx:
+            if known := await models.of_tenant(tx):
+                return known
+            laid = {model.name for model in await models.laid(tx)}
+            chosen = next((name for name in self._embedders if name in laid), None)
+            return [await succession.adopt(tx, chosen)] if chosen else []
+
+    async def _fold(self, tenant: str) -> int:
+        async with self._database.transaction(tenant) as tx:
+            return await keywords.fold(tx)
+
+    async def _embed(self, tenant: str, model: Model, embedder: Embedder) -> int:
+        async with self._database.transaction(tenant) as tx:
+            due = await backlog.take(tx, model, limit=EMBEDDED, lease=LEASE)
+        if not due:
+            return 0
+        # Between two transactions: an endpoint may take its time.
+        made = await embedder.embed([one.text for one in due])
+        good = [(one, vector) for one, vector in zip(due, made, strict=True) if models.usable(vector)]
+        async with self._database.transaction(tenant) as tx:
+            await vectors.put(tx, model, [(one.num, digest(one.text), vector) for one, vector in good])
+            await self._give_up(tx, model, due, {one.num for one, _ in good})
+        return len(due)
+
+    async def _give_up(self, tx: Tx, model: Model, due: Sequence[Due], good: set[int]) -> None:
+        if hopeless := [one.num for one in due if one.num not in good]:
+            LOG.info("texts without a vector", tenant=tx.tenant, model=model.name, facts=hopeless[:10], count=len(hopeless))
+            await backlog.drop(tx, model, hopeless)
+
+    async def _flip(self, tenant: str, model: Model) -> int:
+        async with self._database.transaction(tenant) as tx:
+            return await vectors.flip(tx, model, limit=FLIPPED)

@@ -1,0 +1,251 @@
+"""Keyword search: postings in a plain table, scored by BM25 with the tenant's own statistics.
+
+Words are those of Postgres' English dictionary, for facts and for queries. The rarest words of a query choose the facts that may win, and
+every word scores them. What is committed is found at once; statistics follow by `fold`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from database import Tx, kept
+from memory import scoring
+from memory.filters import Filter
+from memory.planning import AS_WRITTEN, aside
+
+ADD = """
+WITH given AS (SELECT fact, body FROM unnest($2::bigint[], $3::text[]) AS given (fact, body)),
+word AS MATERIALIZED (
+    SELECT given.fact, word.lexeme, greatest(cardinality(word.positions), 1) AS tf
+      FROM given CROSS JOIN LATERAL unnest(to_tsvector('english', given.body)) AS word
+), held AS (
+    INSERT INTO fact_words (tenant, fact, words, lexemes)
+    SELECT $1, given.fact, coalesce(sum(word.tf), 0), coalesce(array_agg(word.lexeme) FILTER (WHERE word.lexeme IS NOT NULL), '{}')
+      FROM given LEFT JOIN word ON word.fact = given.fact GROUP BY given.fact
+    ON CONFLICT (tenant, fact) DO NOTHING RETURNING fact, words
+), posted AS (
+    INSERT INTO posting (tenant, lexeme, fact, tf, words)
+    SELECT $1, word.lexeme, word.fact, word.tf, held.words FROM word JOIN held ON held.fact = word.fact ORDER BY word.lexeme, word.fact
+    RETURNING lexeme
+), counted AS (SELECT lexeme, count(*)::integer AS df FROM posted GROUP BY lexeme), due AS (
+    INSERT INTO vector_due (tenant, model, fact)
+    SELECT $1, model.id, held.fact FROM held, embedding_model model WHERE model.tenant = $1 ON CONFLICT DO NOTHING
+)
+INSERT INTO word_change (tenant, facts, words, lexemes, counts)
+SELECT $1, (SELECT count(*) FROM held), (SELECT sum(words) FROM held),
+       coalesce((SELECT array_agg(lexeme) FROM counted), '{}'), coalesce((SELECT array_agg(df) FROM counted), '{}')
+ WHERE EXISTS (SELECT FROM held)
+"""
+REMOVE = """
+WITH gone AS (DELETE FROM fact_words WHERE tenant = $1 AND fact = ANY($2::bigint[]) RETURNING fact, words, lexemes),
+posted AS (
+    DELETE FROM posting USING (SELECT fact, unnest(lexemes) AS lexeme FROM gone) word
+     WHERE posting.tenant = $1 AND posting.lexeme = word.lexeme AND posting.fact = word.fact
+), due AS (DELETE FROM vector_due WHERE tenant = $1 AND fact = ANY($2::bigint[])),
+counted AS (SELECT lexeme, -count(*)::integer AS df FROM gone, unnest(lexemes) AS lexeme GROUP BY lexeme)
+INSERT INTO word_change (tenant, facts, words, lexemes, counts)
+SELECT $1, -(SELECT count(*) FROM gone), -(SELECT sum(words) FROM gone),
+       coalesce((SELECT array_agg(lexeme) FROM counted), '{}'), coalesce((SELECT array_agg(df) FROM counted), '{}')
+ WHERE EXISTS (SELECT FROM gone)
+"""
+# One at a time folds for a tenant, so that nobody meets another over the row of a frequent word.
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('perdure fold ' || $1, 0))"
+FOLD = """
+WITH taken AS (
+    DELETE FROM word_change WHERE tenant = $1 AND id = ANY(ARRAY(SELECT id FROM word_change WHERE tenant = $1 ORDER BY id LIMIT $2))
+    RETURNING facts, words, lexemes, counts
+), word AS (SELECT lexeme, sum(df) AS df FROM taken CROSS JOIN LATERAL unnest(lexemes, counts) AS word (lexeme, df) GROUP BY lexeme),
+counted AS (
+    INSERT INTO lexeme_stat AS held (tenant, lexeme, df) SELECT $1, lexeme, df FROM word WHERE df <> 0
+    ON CONFLICT (tenant, lexeme) DO UPDATE SET df = held.df + excluded.df
+), total AS (
+    INSERT INTO corpus AS held (tenant, facts, words) SELECT $1, sum(facts), sum(words) FROM taken HAVING count(*) > 0
+    ON CONFLICT (tenant) DO UPDATE SET facts = held.facts + excluded.facts, words = held.words + excluded.words
+)
+SELECT (SELECT count(*) FROM taken)::integer AS changes, coalesce((SELECT array_agg(lexeme) FROM word WHERE df < 0), '{}') AS fallen
+"""
+# A word that no fact holds any more may be somebody's name.
+FORGET = "DELETE FROM lexeme_stat WHERE tenant = $1 AND lexeme = ANY($2::text[]) AND df <= 0"
+# Statistics may lag behind a bulk of writes, so words that they call rare are counted where they stand.
+WORDS = """
+WITH word AS (SELECT DISTINCT lexeme FROM unnest(to_tsvector('english', $2)) AS word)
+SELECT word.lexeme, greatest(stat.df, live.df, 0) AS df, total.facts, total.words
+  FROM word LEFT JOIN lexeme_stat stat ON stat.tenant = $1 AND stat.lexeme = word.lexeme
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS df FROM (
+        SELECT FROM posting WHERE tenant = $1 AND lexeme = word.lexeme LIMIT CASE WHEN stat.df >= $3 THEN 0 ELSE $4 END
+    ) AS seen
+ ) AS live
+ CROSS JOIN (
+    SELECT sum(facts)::bigint AS facts, sum(words)::bigint AS words FROM (
+        SELECT facts, words FROM corpus WHERE tenant = $1 UNION ALL SELECT facts, words FROM word_change WHERE tenant = $1
+    ) AS part
+ ) AS total
+"""
+# Sorted before it meets the facts, so that no more of them are read than it takes to find the best that pass the filter.
+CHOSEN = """
+WITH listed AS MATERIALIZED (
+    SELECT list.fact, {part} AS part
+      FROM unnest($2::text[], $3::float8[]) AS asked (lexeme, idf)
+     CROSS JOIN LATERAL (
+        SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme ORDER BY fact DESC LIMIT {bound}
+     ) AS list
+)
+SELECT chosen.fact, chosen.part, chosen.searched
+  FROM (SELECT fact, sum(part) AS part, count(*) OVER () AS searched FROM listed GROUP BY fact ORDER BY 2 DESC, 1 DESC) AS chosen
+  JOIN fact f ON f.tenant = $1 AND f.num = chosen.fact
+ WHERE {filter} ORDER BY chosen.part DESC, chosen.fact DESC LIMIT $5
+"""
+# The other way round, for a filter that leaves few facts and words that are in many.
+PROBED = """
+WITH few AS MATERIALIZED (SELECT f.num FROM fact f WHERE f.tenant = $1 AND {filter})
+SELECT list.fact, sum({part}) AS part, (SELECT count(*) FROM few) AS searched
+  FROM unnest($2::text[], $3::float8[]) AS asked (lexeme, idf)
+ CROSS JOIN LATERAL (
+    SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme AND fact = ANY(ARRAY(SELECT num FROM few))
+ ) AS list
+ GROUP BY list.fact ORDER BY 2 DESC, 1 DESC LIMIT $5
+"""
+SCORES = """
+SELECT list.fact, sum({part}) AS score
+  FROM unnest($2::text[], $3::float8[]) AS asked (lexeme, idf)
+ CROSS JOIN LATERAL (
+    SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme AND fact = ANY($5::bigint[])
+ ) AS list
+ GROUP BY list.fact
+"""
+PART = f"asked.idf * list.tf * {scoring.K1 + 1} / (list.tf + {scoring.K1} * ({1 - scoring.B} + {scoring.B} * list.words / $4::float8))"
+LONGEST_QUERY = 20_000
+"""Characters of a query whose words are looked for."""
+MOST_WORDS = 48
+LISTED = 8_000
+"""Postings that the rarest words of a query may bring in; four times that where they leave too few facts."""
+COMPLETED = 120
+"""Facts that the query's frequent words score too."""
+RARE, COUNTED = 256, 20_000
+"""A word of fewer facts than the first, as far as statistics know, is counted where it stands, up to the second."""
+FOLDED = 64
+"""Changes that one statement folds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a query: in how many facts it is, and what that makes it worth."""
+
+    lexeme: str
+    df: int
+    idf: float
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A query's words, the rarest first, and the mean length of the tenant's facts in words."""
+
+    words: list[Word]
+    mean: float
+
+    def arguments(self, words: Sequence[Word] | None = None) -> tuple[list[str], list[float], float]:
+        """Return lexemes, weights and mean, as the queries take them."""
+        chosen = self.words if words is None else words
+        return [word.lexeme for word in chosen], [word.idf for word in chosen], self.mean
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Facts by keyword, best first. searched: facts that were scored. capped: a bound may have kept out a better one."""
+
+    rows: list[tuple[int, float]]
+    searched: int
+    capped: bool
+
+
+async def add(tx: Tx, facts: Sequence[tuple[int, str]]) -> None:
+    """Make facts findable by their words, in the transaction that writes them; again it changes nothing. facts: number and body."""
+    if facts:
+        await tx.execute(ADD, tx.tenant, [num for num, _ in facts], [kept(body) for _, body in facts])
+
+
+async def remove(tx: Tx, nums: Sequence[int]) -> int:
+    """Take away all words of these facts, out of the statistics too, and return how many facts had any."""
+    await tx.execute(LOCK, tx.tenant)
+    gone = await tx.value("SELECT count(*) FROM fact_words WHERE tenant = $1 AND fact = ANY($2::bigint[])", tx.tenant, list(nums))
+    await tx.execute(REMOVE, tx.tenant, list(nums))
+    while await fold(tx):
+        pass
+    return int(gone)
+
+
+async def fold(tx: Tx) -> int:
+    """Add some of the changes that wait to the statistics and return how many those were; 0 once nothing waits."""
+    await tx.execute(LOCK, tx.tenant)
+    row = await tx.row(FOLD, tx.tenant, FOLDED)
+    if row and row["fallen"]:
+        await tx.execute(FORGET, tx.tenant, row["fallen"])
+    return row["changes"] if row else 0
+
+
+async def words(tx: Tx, query: str) -> Words:
+    """Return the words of a query that any fact holds, the rarest first."""
+    rows = await tx.fetch(WORDS, tx.tenant, kept(query[:LONGEST_QUERY]), RARE, COUNTED)
+    known = sorted((row["df"], row["lexeme"]) for row in rows if row["df"])[:MOST_WORDS]
+    facts = max([row["facts"] or 0 for row in rows] + [df for df, _ in known], default=0)
+    total = max((row["words"] or 0 for row in rows), default=0)
+    return Words([Word(lexeme, df, scoring.idf(df, facts)) for df, lexeme in known], max(total / facts, 1.0) if facts else 1.0)
+
+
+async def search(tx: Tx, query: str, filter: Filter, *, limit: int) -> list[tuple[int, float]]:
+    """Return number and score of the facts that share the query's words, best first."""
+    async with aside(tx, AS_WRITTEN):
+        return (await find(tx, await words(tx, query), filter, limit=limit)).rows
+
+
+async def find(tx: Tx, asked: Words, filter: Filter, *, limit: int, matching: int | None = None) -> Found:
+    """Return the best facts for words, best first; quick only under `planning.AS_WRITTEN`.
+
+    matching: how many facts the filter leaves, where that is known.
+    """
+    if not asked.words:
+        return Found([], 0, False)
+    total = sum(word.df for word in asked.words)
+    # Looking up one pair costs about what two postings of a list do, which are met by their facts too.
+    if matching is not None and matching * len(asked.words) <= 2 * min(total, LISTED):
+        return await _choose(tx, PROBED, asked, asked.words, filter, bound=LISTED, limit=limit)
+    found = await _listed(tx, asked, filter, bound=LISTED, limit=limit)
+    if found.capped and len(found.rows) < limit:
+        found = await _listed(tx, asked, filter, bound=4 * LISTED, limit=limit)
+    return found
+
+
+async def _listed(tx: Tx, asked: Words, filter: Filter, *, bound: int, limit: int) -> Found:
+    rare, rest = _split(asked.words, bound)
+    found = await _choose(tx, CHOSEN, asked, rare, filter, bound=bound, limit=max(limit, COMPLETED) if rest else limit)
+    cut = any(word.df > bound for word in rare)
+    if not rest:
+        return Found(found.rows, found.searched, cut)
+    added = await scores(tx, Words(rest, asked.mean), [fact for fact, _ in found.rows])
+    rows = sorted(((fact, part + added.get(fact, 0.0)) for fact, part in found.rows), key=lambda row: (-row[1], -row[0]))[:limit]
+    # A fact that was not looked at has at most the last partial score, and the most that the frequent words can add.
+    most = sum(word.idf for word in rest) * (scoring.K1 + 1) + (found.rows[-1][1] if len(found.rows) >= max(limit, COMPLETED) else 0.0)
+    return Found(rows, found.searched, cut or len(rows) < limit or most > rows[-1][1])
+
+
+def _split(words: Sequence[Word], bound: int) -> tuple[list[Word], list[Word]]:
+    rare, listed = 1, words[0].df
+    while rare < len(words) and listed + words[rare].df <= bound:
+        listed += words[rare].df
+        rare += 1
+    return list(words[:rare]), list(words[rare:])
+
+
+async def _choose(tx: Tx, query: str, asked: Words, chosen: Sequence[Word], filter: Filter, *, bound: int, limit: int) -> Found:
+    condition, values = filter.sql(6)
+    text = query.format(part=PART, filter=condition, bound=bound)
+    rows = await tx.fetch(text, tx.tenant, *asked.arguments(chosen), limit, *values)
+    return Found([(row["fact"], row["part"]) for row in rows], rows[0]["searched"] if rows else 0, False)
+
+
+async def scores(tx: Tx, asked: Words, nums: Sequence[int]) -> dict[int, float]:
+    """Return the score of those of these facts that share a word."""
+    if not nums or not asked.words:
+        return {}
+    rows = await tx.fetch(SCORES.format(part=PART), tx.tenant, *asked.arguments(), list(nums))
+    return {row["fact"]: row["score"] for row in rows}

@@ -1,0 +1,67 @@
+"""Shared documents of whom we forget, and what other documents say of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from database import Tx
+from memory import tombstones
+from memory.shared import replicas
+
+DOCUMENTS = "SELECT id, subject FROM shared_document WHERE tenant = $1 AND concat_ws(' ', id, subject) ILIKE ANY (name_likes($2))"
+OF_DOCUMENTS = {
+    "shared_conflict": "DELETE FROM shared_conflict WHERE tenant = $1 AND document = ANY ($2)",
+    "shared_edit": "DELETE FROM shared_edit WHERE tenant = $1 AND document = ANY ($2)",
+    "shared_field": "DELETE FROM shared_field WHERE tenant = $1 AND document = ANY ($2)",
+    "shared_document": "DELETE FROM shared_document WHERE tenant = $1 AND id = ANY ($2)",
+}
+CONFLICTS = """
+UPDATE shared_conflict
+   SET kept = forgotten(kept, name_pattern($2), 0), lost = forgotten(lost, name_pattern($2), 0),
+       reason = forgotten(reason, name_pattern($2)), part = forgotten(part, name_pattern($2))
+ WHERE tenant = $1 AND concat_ws(' ', kept::text, lost::text, reason, part) ILIKE ANY (name_likes($2))
+"""
+# A set's tally has its elements' texts as keys, as JSON: a name within such a text is found as in any other.
+FIELDS = """
+UPDATE shared_field SET value = forgotten(value, name_pattern($2), 0), tally = forgotten(tally, name_pattern($2), 0), version = version + 1
+ WHERE tenant = $1 AND concat_ws(' ', value::text, tally::text) ILIKE ANY (name_likes($2))
+RETURNING document, field
+"""
+# A replica and the edits that made it may hold what is no longer to be seen. Bytes as text: ASCII as it is, the rest in octal.
+REPLICAS = """
+WITH spelt AS (
+    SELECT encode(convert_to(name, 'UTF8'), 'escape') AS name FROM unnest($2::text[]) AS name
+), likes AS (
+    SELECT array_agg('%' || replace(replace(name, '\\', '\\\\'), ' ', '%') || '%') AS name FROM spelt
+)
+SELECT f.document, f.field, f.merge, f.version, f.value FROM shared_field f, likes
+ WHERE f.tenant = $1 AND f.merge IN ('crdt:map', 'crdt:text') AND (
+        (f.document, f.field) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+        OR encode(coalesce(f.state, '') || coalesce(f.floor_state, ''), 'escape') ILIKE ANY (likes.name)
+        OR EXISTS (SELECT FROM shared_edit e WHERE e.tenant = $1 AND e.document = f.document AND e.field = f.field
+                      AND (encode(e.delta, 'escape') ILIKE ANY (likes.name) OR e.touched::text ILIKE ANY (name_likes($2)))))
+"""
+# Nobody builds on a replica that knew the name: edits go on from here.
+ANEW = """
+UPDATE shared_field SET version = $4, floor = $4, state = $5, floor_state = $5 WHERE tenant = $1 AND document = $2 AND field = $3
+"""
+FORGET_EDITS = "UPDATE shared_edit SET delta = NULL, touched = '{}' WHERE tenant = $1 AND document = $2 AND field = $3"
+WRITER = "erasure"
+
+
+async def forget(tx: Tx, name: str, names: Sequence[str], deleted: Counter[str], redacted: Counter[str]) -> None:
+    """Take away the documents of a subject, and its name out of all others; add to the counts of rows by table.
+
+    name: the subject's normal name; names: its spellings.
+    """
+    rows = await tx.fetch(DOCUMENTS, tx.tenant, names)
+    own = [row["id"] for row in rows if name == tombstones.normal(row["subject"]) or tombstones.without(row["id"], [name]) != row["id"]]
+    for table, statement in OF_DOCUMENTS.items():
+        deleted[table] = await tx.execute(statement, tx.tenant, own) if own else 0
+    redacted["shared_conflict"] = await tx.execute(CONFLICTS, tx.tenant, names)
+    changed = await tx.fetch(FIELDS, tx.tenant, names)
+    redacted["shared_field"] = len(changed)
+    columns = [[row[column] for row in changed] for column in ("document", "field")]
+    for row in await tx.fetch(REPLICAS, tx.tenant, names, *columns):
+        state = replicas.anew(row["merge"], row["value"], WRITER)
+        await tx.execute(ANEW, tx.tenant, row["document"], row["field"], row["version"] + 1, state)
+        redacted["shared_edit"] += await tx.execute(FORGET_EDITS, tx.tenant, row["document"], row["field"])

@@ -1,0 +1,166 @@
+"""Vectors of facts, one table for each model: kept, found exactly or by HNSW, taken away.
+
+A vector comes in as not indexed and is then compared one by one; `flip` lets the index take it in later, in batches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from database import Tx
+from memory import models
+from memory.filters import Filter
+from memory.knobs import Knobs
+from memory.models import Model
+from memory.planning import AS_WRITTEN, aside, by_index
+
+MATCHING = "SELECT count(*) FROM (SELECT FROM fact f WHERE f.tenant = $1 AND {columns} LIMIT {most}) AS matched"
+# Materialized: the planner cannot move the order by distance into it, and with it the index. By an array the primary key is walked once,
+# page by page, where a join would descend it for each fact anew.
+EXACT = """
+WITH compared AS MATERIALIZED (
+    SELECT v.fact, v.e <=> $2::real[]::halfvec AS distance FROM {table} v
+     WHERE v.tenant = $1 AND v.fact = ANY(ARRAY(SELECT f.num FROM fact f WHERE f.tenant = $1 AND {filter}))
+)
+SELECT fact, distance, (SELECT count(*) FROM compared) AS searched FROM compared ORDER BY distance, fact LIMIT {limit}
+"""
+# Relaxed order gives a few neighbours in the wrong order, so they are sorted again; `+ 0` keeps the planner from believing the first sort.
+APPROXIMATE = """
+WITH near AS MATERIALIZED (
+    SELECT v.fact, v.e <=> $2::real[]::halfvec AS distance FROM {table} v JOIN fact f ON f.tenant = $1 AND f.num = v.fact
+     WHERE v.tenant = $1 AND v.indexed AND {filter} ORDER BY v.e <=> $2::real[]::halfvec LIMIT {limit}
+), fresh AS MATERIALIZED (
+    SELECT v.fact, v.distance FROM (
+        SELECT fact, e <=> $2::real[]::halfvec AS distance FROM {table} WHERE tenant = $1 AND NOT indexed ORDER BY 2
+    ) AS v JOIN fact f ON f.tenant = $1 AND f.num = v.fact WHERE {filter} ORDER BY v.distance LIMIT {limit}
+)
+SELECT fact, distance, (SELECT count(*) FROM fresh) AS searched FROM (SELECT * FROM near UNION ALL SELECT * FROM fresh) AS both_of_them
+ ORDER BY distance + 0, fact LIMIT {limit}
+"""
+COSINES = "SELECT fact, 1 - (e <=> $2::real[]::halfvec) AS cosine FROM {table} WHERE tenant = $1 AND fact = ANY($3::bigint[])"
+# Held until the end: an erasure waits for the vector, and a vector is not written for a fact that is gone or has another text by now.
+HOLD = """
+SELECT num, sha256(convert_to(CASE speaker WHEN '' THEN body ELSE speaker || ': ' || body END, 'UTF8')) = hash AS fits
+  FROM fact JOIN unnest($2::bigint[], $3::bytea[]) AS given (num, hash) USING (num)
+ WHERE tenant = $1 ORDER BY num FOR KEY SHARE OF fact
+"""
+# The vectors come one behind the other, as plain numbers: as texts they would take ten times as long to write and to read.
+PUT = """
+INSERT INTO {table} (tenant, fact, body_hash, e)
+SELECT $1, fact, hash, ($4::real[])[(nth - 1) * {dims} + 1 : nth * {dims}]::halfvec
+  FROM unnest($2::bigint[], $3::bytea[]) WITH ORDINALITY AS given (fact, hash, nth)
+ON CONFLICT (tenant, fact) DO NOTHING
+"""
+DONE = "DELETE FROM vector_due WHERE tenant = $1 AND model = $2 AND fact = ANY($3::bigint[])"
+LOCK = "SELECT num FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[]) ORDER BY num FOR UPDATE"
+REMOVE = "DELETE FROM {table} WHERE tenant = $1 AND fact = ANY($2::bigint[])"
+# An array is made once; a subquery might run again for each row, and then its limit is none.
+FLIP = """
+UPDATE {table} SET indexed = true WHERE tenant = $1 AND fact = ANY(ARRAY(
+    SELECT fact FROM {table} WHERE tenant = $1 AND NOT indexed ORDER BY fact LIMIT $2 FOR UPDATE SKIP LOCKED
+))
+"""
+COUNTS = "SELECT count(*) AS rows, count(*) FILTER (WHERE NOT indexed) AS fresh FROM {table} WHERE tenant = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Facts by cosine, nearest first. searched: vectors that were compared one by one. capped: the index gave out too early."""
+
+    rows: list[tuple[int, float]]
+    mode: Literal["exact", "ann"]
+    searched: int
+    capped: bool
+
+
+async def matching(tx: Tx, filter: Filter, most: int) -> int:
+    """Count the facts that a filter leaves, without regard to time, up to ``most``."""
+    columns, values = filter.columns(2)
+    return int(await tx.value(MATCHING.format(columns=columns, most=most), tx.tenant, *values))
+
+
+def exact(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int) -> tuple[str, list[Any]]:
+    """Return the query that compares every vector which the filter leaves, and its arguments. vector: as `checked` returns it."""
+    condition, values = filter.sql(3)
+    return EXACT.format(table=model.table, filter=condition, limit=limit), [tx.tenant, vector, *values]
+
+
+def approximate(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int) -> tuple[str, list[Any]]:
+    """Return the query that asks the index, and its arguments; it does so only under `planning.by_index`."""
+    condition, values = filter.sql(3)
+    return APPROXIMATE.format(table=model.table, filter=condition, limit=limit), [tx.tenant, vector, *values]
+
+
+async def nearest(
+    tx: Tx, model: Model, embedding: Sequence[float], filter: Filter, *, limit: int, knobs: Knobs, known: int | None = None
+) -> Near:
+    """Return the facts nearest to a vector, nearest first.
+
+    Few rows are compared one by one, many are asked of the index; where it gives out before ``limit`` though more match, they are
+    compared after all. known: how many facts the filter leaves, counted up to ``knobs.exact_below + 1``, where the caller has counted.
+    """
+    vector = models.checked(model, embedding)
+    left = await matching(tx, filter, knobs.exact_below + 1) if known is None else known
+    if knobs.exact_only or left <= knobs.exact_below:
+        return await _exactly(tx, model, vector, filter, limit, capped=False)
+    async with aside(tx, by_index(knobs)):
+        query, arguments = approximate(tx, model, vector, filter, limit)
+        rows = await tx.fetch(query, *arguments)
+    if len(rows) < limit:
+        return await _exactly(tx, model, vector, filter, limit, capped=True)
+    return Near(_cosines(rows), "ann", rows[0]["searched"] if rows else 0, False)
+
+
+async def _exactly(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int, *, capped: bool) -> Near:
+    query, arguments = exact(tx, model, vector, filter, limit)
+    async with aside(tx, AS_WRITTEN):
+        rows = await tx.fetch(query, *arguments)
+    return Near(_cosines(rows), "exact", rows[0]["searched"] if rows else 0, capped)
+
+
+def _cosines(rows: Sequence[Any]) -> list[tuple[int, float]]:
+    return [(row["fact"], 1.0 - row["distance"]) for row in rows]
+
+
+async def cosines(tx: Tx, model: Model, embedding: Sequence[float], nums: Sequence[int]) -> dict[int, float]:
+    """Return the cosine of those of these facts that have a vector."""
+    if not nums:
+        return {}
+    rows = await tx.fetch(COSINES.format(table=model.table), tx.tenant, models.checked(model, embedding), list(nums))
+    return {row["fact"]: row["cosine"] for row in rows}
+
+
+async def put(tx: Tx, model: Model, rows: Sequence[tuple[int, bytes, Sequence[float]]]) -> int:
+    """Keep vectors, which are compared one by one until `flip`, and return how many were new; what is kept already stays.
+
+    rows: number of the fact, SHA-256 of what was embedded (see `backlog.embedded`), vector. Facts that are gone, or say something
+    else by now, get none.
+    Raises: BadInput for a vector that is not one of this model.
+    """
+    ready = {num: (digest, models.checked(model, vector, f"fact {num}")) for num, digest, vector in rows}
+    held = await tx.fetch(HOLD, tx.tenant, list(ready), [digest for digest, _ in ready.values()])
+    there, stale = [row["num"] for row in held if row["fits"]], {row["num"] for row in held if not row["fits"]}
+    hashes, numbers = [ready[num][0] for num in there], [number for num in there for number in ready[num][1]]
+    kept = await tx.execute(PUT.format(table=model.table, dims=model.dims), tx.tenant, there, hashes, numbers)
+    await tx.execute(DONE, tx.tenant, model.id, [num for num in ready if num not in stale])
+    return kept
+
+
+async def remove(tx: Tx, nums: Sequence[int]) -> dict[str, int]:
+    """Take the vectors of these facts out of every model's table and return how many there were in each.
+
+    The facts are held first: a vector that is being written is waited for, and taken away too.
+    """
+    await tx.fetch(LOCK, tx.tenant, list(nums))
+    return {table: await tx.execute(REMOVE.format(table=table), tx.tenant, list(nums)) for table in await models.tables(tx)}
+
+
+async def flip(tx: Tx, model: Model, *, limit: int) -> int:
+    """Let the index take in some vectors, oldest first, and return how many."""
+    return await tx.execute(FLIP.format(table=model.table), tx.tenant, limit)
+
+
+async def counts(tx: Tx, model: Model) -> tuple[int, int]:
+    """Return how many vectors the tenant has of a model, and how many of them the index has not taken in."""
+    row = await tx.row(COUNTS.format(table=model.table), tx.tenant)
+    return (row["rows"], row["fresh"]) if row else (0, 0)

@@ -1,0 +1,135 @@
+"""The plans that ran, as perdure_app on 20,000 facts: one partition of each table, and the index that is meant."""
+
+import json
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from database import Database, Tx
+from memory import keywords, vectors
+from memory.filters import Filter
+from memory.keywords import Words
+from memory.knobs import Knobs
+from memory.models import Model
+from memory.planning import AS_WRITTEN, aside, by_index
+from tests import servers
+from tests.integration.memory import corpora
+from tests.integration.memory.corpora import Row
+
+FACTS = 20_000
+ASKED = corpora.clustered(1, seed=9)[0].tolist()
+
+
+@pytest.fixture(scope="module")
+async def filled(postgres_url: str, _template: str) -> AsyncGenerator[tuple[Database, Model]]:
+    async with servers.scratch_database(postgres_url, _template) as url:
+        database = await Database.connect(servers.as_app(url))
+        try:
+            await corpora.tenant(database, "default")
+            model = await corpora.laid(database, url)
+            made = corpora.clustered(FACTS)
+            for first in range(0, FACTS, 2_000):
+                rows = [
+                    Row(f"f{nth}", f"mak lok w{nth % 500}x t{nth}", speaker=f"s{nth % 100}", kind=f"k{nth % 2}", vector=made[nth].tolist())
+                    for nth in range(first, first + 2_000)
+                ]
+                async with database.transaction("default") as tx:
+                    await corpora.write(tx, rows, model)
+            await corpora.flip(database, model)
+            yield database, model
+        finally:
+            await database.close()
+
+
+async def explained(tx: Tx, query: str, arguments: Sequence[Any]) -> list[dict[str, Any]]:
+    """Run a query and return every step of the plan that ran."""
+    told = await tx.value(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *arguments)
+    return list(_steps(json.loads(told)[0]["Plan"]))
+
+
+def _steps(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield step
+    for below in step.get("Plans", []):
+        yield from _steps(below)
+
+
+def partitions(steps: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """Return the partitions of each table that the plan names."""
+    found: dict[str, set[str]] = {}
+    for step in steps:
+        if name := step.get("Relation Name"):
+            found.setdefault(name.rpartition("_p")[0], set()).add(name)
+    return found
+
+
+def _asked(words: Words) -> list[Any]:
+    return list(words.arguments())
+
+
+async def test_keywords_read_one_partition_by_its_primary_key(filled: tuple[Database, Model]) -> None:
+    database, _ = filled
+    async with database.transaction("default") as tx, aside(tx, AS_WRITTEN):
+        words = await keywords.words(tx, "w7x lok")
+        condition, values = Filter(kinds=("k1",)).sql(6)
+        query = keywords.CHOSEN.format(part=keywords.PART, filter=condition, bound=keywords.LISTED)
+        steps = await explained(tx, query, [tx.tenant, *_asked(words), 10, *values])
+    found = partitions(steps)
+    assert {table: len(names) for table, names in found.items()} == {"posting": 1, "fact": 1}
+    used = {step["Index Name"] for step in steps if "Index Name" in step}
+    assert any(name.startswith("posting") and name.endswith("_pkey") for name in used)
+    assert any(name.startswith("fact") and "num" in name for name in used)
+    assert not [step for step in steps if step["Node Type"] == "Seq Scan"]
+
+
+async def test_a_filter_that_leaves_few_facts_is_looked_up_by_pairs(filled: tuple[Database, Model]) -> None:
+    database, _ = filled
+    async with database.transaction("default") as tx, aside(tx, AS_WRITTEN):
+        words = await keywords.words(tx, "mak lok")
+        condition, values = Filter(speakers=("s7",)).sql(6)
+        query = keywords.PROBED.format(part=keywords.PART, filter=condition)
+        steps = await explained(tx, query, [tx.tenant, *_asked(words), 10, *values])
+    assert {table: len(names) for table, names in partitions(steps).items()} == {"posting": 1, "fact": 1}
+    (postings,) = [step for step in steps if str(step.get("Relation Name", "")).startswith("posting")]
+    assert (
+        postings["Node Type"] in {"Index Only Scan", "Index Scan"} and postings["Actual Rows"] * postings["Actual Loops"] <= 2 * FACTS / 100
+    )
+
+
+async def test_the_count_of_a_filter_stops_at_its_bound(filled: tuple[Database, Model]) -> None:
+    database, _ = filled
+    async with database.transaction("default") as tx:
+        assert await vectors.matching(tx, Filter(), 101) == 101
+        assert await vectors.matching(tx, Filter(speakers=("s7",)), 8_001) == FACTS // 100
+
+
+async def test_exact_search_compares_what_the_filter_leaves_and_never_asks_the_index(filled: tuple[Database, Model]) -> None:
+    database, model = filled
+    async with database.transaction("default") as tx, aside(tx, AS_WRITTEN):
+        query, arguments = vectors.exact(tx, model, ASKED, Filter(speakers=("s7",)), 10)
+        steps = await explained(tx, query, arguments)
+    assert {table: len(names) for table, names in partitions(steps).items()} == {model.table: 1, "fact": 1}
+    assert not [step for step in steps if "_e_idx" in step.get("Index Name", "") or "near" in step.get("Index Name", "")]
+    (compared,) = [step for step in steps if step.get("Subplan Name") == "CTE compared"]
+    assert compared["Actual Rows"] == FACTS / 100
+
+
+async def test_approximate_search_asks_the_index_of_one_partition(filled: tuple[Database, Model]) -> None:
+    database, model = filled
+    async with database.transaction("default") as tx, aside(tx, AS_WRITTEN), aside(tx, by_index(Knobs())):
+        query, arguments = vectors.approximate(tx, model, ASKED, Filter(kinds=("k1",)), 10)
+        steps = await explained(tx, query, arguments)
+    assert {table: len(names) for table, names in partitions(steps).items()} == {model.table: 1, "fact": 1}
+    near = [step for step in steps if str(step.get("Relation Name", "")).startswith(model.table)]
+    assert any("_e_idx" in step["Index Name"] and "Order By" in step for step in near), near
+    assert not [step for step in steps if step["Node Type"] in {"Seq Scan", "Bitmap Heap Scan"}]
+
+
+async def test_settings_of_a_search_end_with_it(filled: tuple[Database, Model]) -> None:
+    database, model = filled
+    names = ("enable_sort", "enable_hashjoin", "plan_cache_mode", "jit", "join_collapse_limit")
+    async with database.transaction("default") as tx:
+        before = [await tx.value(f"SHOW {name}") for name in names]
+        await vectors.nearest(tx, model, ASKED, Filter(), limit=10, knobs=Knobs(exact_below=10))
+        await keywords.search(tx, "mak", Filter(), limit=3)
+        assert [await tx.value(f"SHOW {name}") for name in names] == before

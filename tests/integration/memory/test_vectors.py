@@ -1,0 +1,172 @@
+"""Vectors on a real Postgres: what is kept, what is found, and what is refused."""
+
+import asyncio
+import math
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from contracts.errors import BadInput
+from database import Database
+from memory import backlog, keywords, models, vectors
+from memory.filters import Filter
+from memory.knobs import Knobs
+from tests.integration.memory import corpora
+from tests.integration.memory.corpora import DIMS, Row
+
+ALWAYS_INDEX = Knobs(exact_below=0, ef_search=200)
+
+
+@pytest.fixture
+async def model(database: Database, owner_database_url: str) -> models.Model:
+    return await corpora.laid(database, owner_database_url)
+
+
+def rows(count: int) -> list[Row]:
+    made = corpora.clustered(count)
+    return [Row(f"f{nth}", f"word{nth}", kind=f"k{nth % 10}", vector=made[nth].tolist()) for nth in range(count)]
+
+
+async def test_a_vector_is_found_before_the_index_has_it_and_after(database: Database, model: models.Model) -> None:
+    given = rows(300)
+    async with database.transaction("default") as tx:
+        nums = await corpora.write(tx, given, model)
+    for _ in ("fresh", "indexed"):
+        async with database.transaction("default") as tx:
+            near = await vectors.nearest(tx, model, given[7].vector or [], Filter(), limit=3, knobs=ALWAYS_INDEX)
+        assert (near.mode, near.rows[0][0], round(near.rows[0][1], 3)) == ("ann", nums["f7"], 1.0)
+        await corpora.flip(database, model)
+
+
+async def test_few_rows_are_compared_one_by_one_and_many_are_asked_of_the_index(database: Database, model: models.Model) -> None:
+    given = rows(600)
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, given, model)
+    await corpora.flip(database, model)
+    asked = given[0].vector or []
+    async with database.transaction("default") as tx:
+        assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=599))).mode == "ann"
+        few = await vectors.nearest(tx, model, asked, Filter(kinds=("k3",)), limit=5, knobs=Knobs(exact_below=599))
+        assert (few.mode, few.searched) == ("exact", 60)
+        assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=0, exact_only=True))).mode == "exact"
+
+
+async def test_exact_search_is_exact(database: Database, model: models.Model) -> None:
+    given, made = rows(400), corpora.clustered(400)
+    async with database.transaction("default") as tx:
+        nums = await corpora.write(tx, given, model)
+        near = await vectors.nearest(tx, model, made[5].tolist(), Filter(kinds=("k5",)), limit=7, knobs=Knobs())
+    wanted = corpora.true_nearest(made, made[5], range(5, 400, 10), 7)
+    assert {fact for fact, _ in near.rows} == {nums[f"f{nth}"] for nth in wanted}
+
+
+async def test_an_index_that_gives_out_too_early_is_made_good_by_exact_search(database: Database, model: models.Model) -> None:
+    given = rows(2_000)
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, given, model)
+    await corpora.flip(database, model)
+    narrow = Knobs(exact_below=0, ef_search=1, max_scan_tuples=1)
+    async with database.transaction("default") as tx:
+        near = await vectors.nearest(tx, model, given[0].vector or [], Filter(kinds=("k3",)), limit=20, knobs=narrow)
+    assert (near.mode, near.capped, len(near.rows)) == ("exact", True, 20)
+
+
+async def test_every_filter_gets_as_many_rows_as_match(database: Database, model: models.Model) -> None:
+    count, random = 1_500, np.random.default_rng(3)
+    given = [
+        Row(row.id, row.body, vector=row.vector, kind=f"k{random.integers(40)}", speaker=f"s{random.integers(4)}") for row in rows(count)
+    ]
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, given, model)
+    await corpora.flip(database, model)
+    async with database.transaction("default") as tx:
+        for _ in range(300):
+            filter = Filter(kinds=tuple(f"k{random.integers(40)}" for _ in range(random.integers(3))), speakers=(f"s{random.integers(4)}",))
+            matching = sum((not filter.kinds or row.kind in filter.kinds) and row.speaker in filter.speakers for row in given)
+            knobs = Knobs(
+                exact_below=int(random.integers(30)), ef_search=int(random.integers(1, 50)), max_scan_tuples=int(random.integers(1, 300))
+            )
+            near = await vectors.nearest(tx, model, random.standard_normal(DIMS).tolist(), filter, limit=10, knobs=knobs)
+            assert len(near.rows) == min(10, matching), (filter, knobs)
+
+
+ONE = corpora.hashed("", "one")
+GOOD = [0.5] * DIMS
+
+
+@pytest.mark.parametrize(
+    ("vector", "says"),
+    [
+        (GOOD[1:], f"{DIMS - 1} dimensions"),
+        ([*GOOD[1:], math.nan], "finite"),
+        ([*GOOD[1:], math.inf], "finite"),
+        ([*GOOD[1:], 1e6], "finite"),
+        ([0.0] * DIMS, "not be 0"),
+        ([1e-9] * DIMS, "not be 0"),
+    ],
+)
+async def test_what_is_no_vector_of_the_model_is_refused_whole(
+    database: Database, model: models.Model, vector: list[float], says: str
+) -> None:
+    async with database.transaction("default") as tx:
+        nums = await corpora.write(tx, [Row("a", "one"), Row("b", "two")])
+        with pytest.raises(BadInput, match=says):
+            await vectors.put(tx, model, [(nums["a"], ONE, GOOD), (nums["b"], ONE, vector)])
+        with pytest.raises(BadInput, match=says):
+            await vectors.nearest(tx, model, vector, Filter(), limit=3, knobs=Knobs())
+        assert await vectors.counts(tx, model) == (0, 0)
+
+
+async def test_a_vector_that_is_kept_stays_and_a_fact_that_is_gone_gets_none(database: Database, model: models.Model) -> None:
+    async with database.transaction("default") as tx:
+        nums = await corpora.write(tx, [Row("a", "one")])
+        assert await vectors.put(tx, model, [(nums["a"], ONE, GOOD), (nums["a"] + 999, ONE, GOOD)]) == 1
+        assert await vectors.put(tx, model, [(nums["a"], ONE, [-one for one in GOOD])]) == 0
+        assert (await vectors.cosines(tx, model, GOOD, [nums["a"]]))[nums["a"]] == pytest.approx(1)
+        assert await backlog.waiting(tx, model) == 0
+
+
+async def test_an_erasure_takes_the_vector_that_is_being_written_too(database: Database, model: models.Model) -> None:
+    async with database.transaction("default") as tx:
+        nums = list((await corpora.write(tx, [Row("a", "one")])).values())
+    async with database.transaction("default") as writing:
+        await vectors.put(writing, model, [(nums[0], ONE, GOOD)])
+        erasing = asyncio.create_task(_erase(database, nums))
+        await asyncio.sleep(0.1)
+        assert not erasing.done()
+    assert (await erasing)[model.table] == 1
+    async with database.transaction("default") as tx:
+        assert await vectors.put(tx, model, [(nums[0], ONE, GOOD)]) == 0
+        assert await vectors.counts(tx, model) == (0, 0)
+
+
+async def _erase(database: Database, nums: list[int]) -> dict[str, int]:
+    async with database.transaction("default") as tx:
+        await keywords.remove(tx, nums)
+        gone = await vectors.remove(tx, nums)
+        await tx.execute("DELETE FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[])", tx.tenant, nums)
+        return gone
+
+
+async def test_no_tenant_finds_anothers_vectors(database: Database, model: models.Model, owner_database_url: str) -> None:
+    await corpora.tenant(database, "other")
+    await corpora.laid(database, owner_database_url, of="other")
+    async with database.transaction("other") as tx:
+        theirs = await corpora.write(tx, [Row("a", "one", vector=GOOD)], model)
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, [Row("b", "two", vector=[-1.0, *GOOD[1:]])], model)
+        for knobs in (Knobs(), ALWAYS_INDEX):
+            near = await vectors.nearest(tx, model, GOOD, Filter(), limit=5, knobs=knobs)
+            assert len(near.rows) == 1 and near.rows[0][0] not in theirs.values()
+        assert await vectors.cosines(tx, model, GOOD, list(theirs.values())) == {}
+        assert await vectors.remove(tx, list(theirs.values())) == dict.fromkeys(await models.tables(tx), 0)
+
+
+async def test_what_somebody_works_on_is_given_to_nobody_else_until_it_falls_due_again(database: Database, model: models.Model) -> None:
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, [Row(f"f{nth}", "text", speaker="ann" if nth else "") for nth in range(5)])
+        first = await backlog.take(tx, model, limit=3, lease=timedelta(hours=1))
+        assert [one.text for one in first] == ["text", "ann: text", "ann: text"]
+        assert len(await backlog.take(tx, model, limit=9, lease=timedelta(0))) == 2
+        assert len(await backlog.take(tx, model, limit=9, lease=timedelta(0))) == 2
