@@ -8,7 +8,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities import metrics
+from activities import metrics, shared
 from contracts import names
 from database import Database
 from ledger import approvals, breakers, effects, outbox, runs
@@ -40,7 +40,13 @@ class Sweeper:
         """Deliver what waits, once, and count."""
         for tenant in await outbox.tenants(self._database, self._tenant):
             await outbox.deliver(self._database, tenant, sender(self._client))
+            await self._settle(tenant)
             await self._count(tenant)
+
+    async def _settle(self, tenant: str) -> None:
+        """Let rulings on shared documents take their effect, where no edit has come by since."""
+        async with self._database.transaction(tenant) as tx:
+            await shared.settle_ended(tx)
 
     async def _count(self, tenant: str) -> None:
         async with self._database.transaction(tenant) as tx:
