@@ -10,14 +10,16 @@ from typing import Any
 from activities import breakers
 from activities.actions import Action, Actions
 from activities.breakers import Open
-from activities.requests import rungs
+from activities.requests import about, ends, rungs, terms
+from contracts.approvals import Terms
 from contracts.effects import ActResult, Status
 from contracts.errors import BadInput, PermanentError, ToolRetry, TransientError
 from database import Tx
-from ledger import approvals, effects, lineage, steps
+from ledger import approvals, effects, lineage, runs, steps, votes
 from ledger.approvals import Request
 from ledger.effects import Effect
 from ledger.views import ActionView
+from ledger.votes import Vote
 from tools.contract import Due, Tool
 
 KEPT_AFTER_SLOT = timedelta(hours=1)
@@ -117,7 +119,7 @@ class Admission(Actions):
                 return await self._edited(tx, action, request, due)
             case "pending" if request.digest == action.digest:
                 return ActResult(status="needs_approval", gate=request.gate)
-            case "approved" | "consumed" if self._fits(action, request):
+            case "approved" | "consumed" if self._fits(action, request, await approvals.now(tx)):
                 approver = {"approval": request.id, "approver": request.ruled_by, "reason": (request.ruling or {}).get("reason", "")}
                 return replace(action, because={**action.because, **approver})
             case "rejected":
@@ -129,18 +131,41 @@ class Admission(Actions):
                 await approvals.make_stale(tx, request.id)
                 return await self._ask(tx, action, question, reason, due)
 
-    def _fits(self, action: Action, request: Request) -> bool:
-        holds = request.state == "approved" and request.expires_at > datetime.now(UTC)
-        return request.digest == action.digest and request.bundle == self.bundle.hash and (holds or request.consumed_by == action.claim.key)
+    def _fits(self, action: Action, request: Request, now: datetime) -> bool:
+        """Whether an approval holds for this action: it, its bundle and who must agree are the same, and its time is not out."""
+        if request.digest != action.digest or request.bundle != self.bundle.hash:
+            return False
+        if request.consumed_by == action.claim.key:
+            return True
+        bound = self._terms(action)
+        same = not request.terms or (request.bound.stages, request.bound.above) == (bound.stages, bound.above)
+        return same and request.state == "approved" and request.expires_at > now
 
-    async def _ask(self, tx: Tx, action: Action, question: str, reason: str, due: Due | None, editor: Request | None = None) -> ActResult:
-        """Insert a request for exactly this action, or the ended one that an editor's word makes of it."""
-        view, asking = action.view, self.bundle.settings.approvals
-        now = datetime.now(UTC)
+    def _terms(self, action: Action) -> Terms:
+        return terms(self.bundle, action.judgement.matched, action.tool.cost_micros, one_machine=self._services.one_machine)
+
+    async def _ask(self, tx: Tx, action: Action, question: str, reason: str, due: Due | None, edited: Request | None = None) -> ActResult:
+        """Insert a request for exactly this action. edited: the one that an editor's word ended, and of which this is the edit."""
+        request = await self._request(tx, action, question, reason, due)
+        vote = None
+        if edited:
+            request = replace(request, editor=edited.ruled_by, supersedes=edited.id)
+            vote = await self._editors(tx, edited) if edited.stage == 0 and not request.bound.above else None
+        if edited and vote:
+            request = _voted(request, edited)
+        await approvals.ask(tx, request, editor=vote)
+        if not request.ended:
+            await steps.mark(tx, action.claim.lineage, action.view.step.step, "needs_approval", f"{request.id}: {reason}")
+        return ActResult(status="needs_approval", gate=request.gate)
+
+    async def _request(self, tx: Tx, action: Action, question: str, reason: str, due: Due | None) -> Request:
+        view, asking, bound = action.view, self.bundle.settings.approvals, self._terms(action)
+        now, run = await approvals.now(tx), await runs.read(tx, action.claim.lineage)
+        ladder = rungs(asking, now)
         # Who approves a piece of next week has approved it for next week: the word holds until its slot has passed.
-        kept = max(now + asking.deadline, due.at + due.grace + KEPT_AFTER_SLOT) if due else now + asking.deadline
+        kept = max(ends(ladder), due.at + due.grace + KEPT_AFTER_SLOT) if due else ends(ladder)
         previous = view.request.id if view.request else ""
-        request = Request(
+        return Request(
             id=approvals.request_id(action.claim.lineage, view.step.step, action.claim.n, action.digest, f"{question}{previous}"),
             lineage=action.claim.lineage,
             workflow_id=view.workflow_id,
@@ -153,30 +178,35 @@ class Admission(Actions):
             schema=action.tool.arguments.model_json_schema(),
             question=question,
             reason=reason,
-            groups=list(asking.groups),
+            groups=list(bound.stages[0].groups),
             unsigned=asking.unsigned,
-            state="approved" if editor else "pending",
-            rungs=rungs(asking, now),
+            state="pending",
+            rungs=ladder,
             created_at=now,
             expires_at=kept,
-            ruled_by=editor.ruled_by if editor else None,
-            ruled_at=editor.ruled_at if editor else None,
-            ruling=editor.ruling if editor else None,
+            terms=bound.model_dump(mode="json"),
+            about=about(action.tool, action.judgement),
+            starter=run.starter if run else "",
         )
-        await approvals.ask(tx, request)
-        if not editor:
-            await steps.mark(tx, action.claim.lineage, view.step.step, "needs_approval", f"{request.id}: {reason}")
-        return ActResult(status="needs_approval", gate=request.gate)
+
+    async def _editors(self, tx: Tx, edited: Request) -> Vote:
+        """Return the vote that an editor's word is: below the threshold, who edits an action agrees to it."""
+        cast = next((vote for vote in await votes.of(tx, edited.id) if vote.verdict == "edit"), None)
+        given = cast or Vote(edited.ruled_by or "", 0, "edit", str((edited.ruling or {}).get("channel", "")))
+        return replace(given, stage=0, verdict="approve", claim="")
 
     async def _edited(self, tx: Tx, action: Action, request: Request, due: Due | None) -> Any:
-        """Take over an editor's arguments: a new action, judged anew, for which the editor's word counts as approval."""
+        """Take over an editor's arguments: a new action, judged anew, which others may have to approve as well."""
         arguments: dict[str, Any] = (request.ruling or {})["arguments"]
         await steps.rewrite(tx, action.claim.lineage, action.claim.step, arguments)
         view = replace(action.view, step=replace(action.view.step, arguments=arguments))
-        edited = self.action(tx.tenant, view)
+        try:
+            edited = self.action(tx.tenant, view)
+        except (BadInput, ToolRetry) as error:
+            return await self.fail(tx, view, f"as edited: {error}")
         if edited.judgement.outcome == "deny":
             return await self.end(tx, view, "denied", f"as edited: {edited.judgement.because}", because=edited.because)
-        await self._ask(tx, edited, request.question, request.reason, due, editor=request)
+        await self._ask(tx, edited, request.question, request.reason, due, edited=request)
         # Looked at again from the start: with other arguments the step may have another slot.
         return ActResult(status="wait", at=int(datetime.now(UTC).timestamp() * 1000))
 
@@ -228,6 +258,16 @@ def remembered(tool: Tool, effect: Effect) -> bool:
     if tool.guarantee != "idempotent" or tool.key_ttl is None:
         return False
     return effect.claimed_at + tool.key_ttl > datetime.now(UTC) + timedelta(seconds=tool.seconds)
+
+
+def _voted(request: Request, edited: Request) -> Request:
+    """Return a request as its editor's vote leaves it: approved where that is enough, else further on."""
+    stages = request.chain
+    if stages[0].quorum > 1:
+        return request
+    if len(stages) > 1:
+        return replace(request, stage=1, groups=list(stages[1].groups))
+    return replace(request, state="approved", ruled_by=edited.ruled_by, ruled_at=edited.ruled_at, ruling=edited.ruling)
 
 
 def _late(due: Due) -> bool:

@@ -15,6 +15,7 @@ from ledger import approvals, effects, records
 from ledger.approvals import Request
 from ledger.effects import Claim, Effect
 from ledger.runs import RunRow
+from memory import revisions
 from policies.bundles import Bundle
 from policies.rules import Judgement
 from tools.calls import Incapable
@@ -82,6 +83,7 @@ class Compensation:
         async with self.services.database.transaction(self.tenant) as tx:
             await effects.resolve(tx, effect.key, "done", detail=effect.detail)
             await effects.compensated(tx, effect.key)
+            await revisions.withdraw(tx, effect.lineage, effect.step)
 
     async def _certain(self, row: Effect, tool: Tool | None, *, knows: bool) -> Effect:
         """Find out what became of a call whose end nobody saw; what nobody can tell comes back as `unknown`.
@@ -141,11 +143,24 @@ class Compensation:
         known = facts(back, arguments, tenant=self.tenant, automation=self.run.automation, input=self.run.input, taint=[], left=0)
         return self.bundle.rules.judge(known)
 
-    async def _said(self, tx: Tx, effect: Effect, back: Tool, arguments: dict[str, Any], nth: int, why: str) -> dict[str, Any] | Left:
-        """Return the arguments that a person approved, or how the effect is left. The word is used up here."""
-        wanted = undo_request(self.tenant, self.bundle, effect, back, arguments, nth, why=why, asker=self.asker or "")
-        request = await approvals.latest(tx, effect.lineage, effect.step, wanted.digest)
-        if request is None or self._unanswered(request):
+    async def _said(
+        self, tx: Tx, effect: Effect, back: Tool, arguments: dict[str, Any], nth: int, why: str, *, edited: Request | None = None
+    ) -> dict[str, Any] | Left:
+        """Return the arguments that people approved, or how the effect is left. The word is used up here.
+
+        edited: the request that an editor's word ended, where others have to agree to these arguments.
+        """
+        wanted = undo_request(
+            self.tenant, self.bundle, effect, back, arguments, nth, why=why, asker=self.asker or "", starter=self.run.starter,
+            one_machine=self.services.one_machine,
+        )  # fmt: skip
+        if edited:
+            id = approvals.request_id(effect.lineage, effect.step, effect.n, wanted.digest, f"undo{edited.id}")
+            wanted = replace(wanted, id=id, editor=edited.ruled_by, supersedes=edited.id)
+            request = await approvals.read(tx, id)
+        else:
+            request = await approvals.latest(tx, effect.lineage, effect.step, wanted.digest)
+        if request is None or (self._unanswered(request) and not edited):
             if self.asker is None:
                 return Left(why, askable=True)
             anew = f"{wanted.id}-{int(self.since.timestamp())}" if request and self.since else wanted.id
@@ -154,7 +169,10 @@ class Compensation:
         if request.state == "pending":
             return Left(why, gate=request.gate)
         if request.state == "superseded" and request.expires_at > datetime.now(UTC):
-            return (request.ruling or {})["arguments"]
+            arguments = (request.ruling or {})["arguments"]
+            if not request.bound.above and [stage.quorum for stage in request.chain] == [1]:
+                return arguments
+            return await self._said(tx, effect, back, arguments, nth, why, edited=request)
         if request.state in ("approved", "consumed") and await approvals.consume(
             tx, request, _key(effect, nth), request.digest, self.bundle.hash
         ):

@@ -1,15 +1,17 @@
-"""How a person is asked: the ladder of a request, and a request about an undo."""
+"""How a person is asked: the ladder of a request, its terms, and a request about an undo."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from activities.services import digest
-from contracts.approvals import Rung
+from contracts.approvals import Rung, Stage, Terms
 from ledger import approvals
 from ledger.approvals import Request
 from ledger.effects import Effect
 from policies.automation import Approvals
 from policies.bundles import Bundle
+from policies.rules import Judgement
 from tools.contract import Tool
 
 HOLDS = timedelta(hours=1)
@@ -17,20 +19,69 @@ HOLDS = timedelta(hours=1)
 
 
 def rungs(asking: Approvals, now: datetime) -> list[dict[str, Any]]:
-    """Return what happens while nobody rules, in the order of its time: reminders, a wider circle, the safe end."""
-    found = [_rung(now + after, "remind") for after in asking.remind] + [_rung(now + asking.deadline, "end")]
+    """Return what happens while nobody rules, in the order of its time: reminders, wider circles, the safe end."""
+    found = [_rung(now + after, "remind") for after in asking.remind]
     found += [_rung(now + asking.escalate, "escalate")] if asking.escalate else []
+    end = now + asking.deadline
+    if asking.silence == "escalate":
+        for one in asking.escalation[1 if asking.escalate else 0 :]:
+            found.append(_rung(end, "escalate"))
+            end += one.within
+    found.append(_rung(end, "end"))
     return [rung.model_dump() for rung in sorted(found, key=lambda rung: rung.at)]
 
 
+def terms(bundle: Bundle, matched: Collection[str], cost_micros: int, *, one_machine: bool) -> Terms:
+    """Return what a request about an action binds. matched: ids of the rules that matched it; all their stages must agree."""
+    asking = bundle.settings.approvals
+    asks = [rule for rule in bundle.settings.rules if rule.id in matched and rule.outcome == "require_approval"]
+    stages = tuple(dict.fromkeys(stage for rule in asks for stage in rule.stages)) or asking.chain
+    dear = asking.edit_threshold_micros is not None and cost_micros > asking.edit_threshold_micros
+    return Terms(
+        stages=tuple(Stage(groups=stage.groups, quorum=stage.quorum) for stage in stages),
+        escalation=tuple(one.groups for one in asking.escalation),
+        silence=asking.silence,
+        # Where many share a machine, or a database, a starter's name is only what a client said.
+        self_approval=asking.self_approval and one_machine,
+        delegation=asking.delegation,
+        above=dear or any(rule.above for rule in asks),
+        break_glass=asking.break_glass,
+    )
+
+
+def about(tool: Tool, judgement: Judgement | None = None) -> dict[str, Any]:
+    """Return what a request keeps of its tool and of what the rules said, for cards and for judging edits."""
+    said = judgement.as_json() if judgement else {}
+    return {
+        "effect": tool.effect,
+        "guarantee": tool.guarantee,
+        "reversible": tool.reversible,
+        "cost_micros": tool.cost_micros,
+        "version": tool.version,
+        **said,
+    }
+
+
 def undo_request(
-    tenant: str, bundle: Bundle, effect: Effect, back: Tool, arguments: dict[str, Any], nth: int, *, why: str, asker: str
+    tenant: str,
+    bundle: Bundle,
+    effect: Effect,
+    back: Tool,
+    arguments: dict[str, Any],
+    nth: int,
+    *,
+    why: str,
+    asker: str,
+    starter: str = "",
+    one_machine: bool = False,
 ) -> Request:
     """Return the request whether ``back`` shall (again) take back an effect. The same attempt gives the same request.
 
     asker: the workflow that waits for the answer. Approve runs it with these arguments, edit with others, reject leaves the effect.
     """
     asking, now = bundle.settings.approvals, datetime.now(UTC)
+    bound_by = terms(bundle, (), back.cost_micros, one_machine=one_machine)
+    ladder = rungs(asking, now)
     bound = {"tool": back.name, "version": back.version, "arguments": arguments, "tenant": tenant, "undoes": effect.key, "nth": nth}
     return Request(
         id=approvals.request_id(effect.lineage, effect.step, effect.n, digest(bound), "undo"),
@@ -45,13 +96,21 @@ def undo_request(
         schema=back.arguments.model_json_schema(),
         question="undo",
         reason=f"to undo {effect.tool}: {why}"[:500],
-        groups=list(asking.groups),
+        groups=list(bound_by.stages[0].groups),
         unsigned=asking.unsigned,
         state="pending",
-        rungs=rungs(asking, now),
+        rungs=ladder,
         created_at=now,
-        expires_at=now + asking.deadline + HOLDS,
+        expires_at=ends(ladder) + HOLDS,
+        terms=bound_by.model_dump(mode="json"),
+        about=about(back),
+        starter=starter,
     )
+
+
+def ends(ladder: list[dict[str, Any]]) -> datetime:
+    """Return when a ladder's last rung is reached."""
+    return datetime.fromtimestamp(ladder[-1]["at"] / 1000, UTC)
 
 
 def _rung(at: datetime, kind: Literal["remind", "escalate", "end"]) -> Rung:

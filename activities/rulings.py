@@ -1,20 +1,26 @@
 """What people say to a run by signal, and what time says: both go to the approval's row."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from temporalio import activity
 
 from activities import metrics, operations
+from activities.edits import Edits
 from activities.services import Services
 from contracts import names
 from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleResult
+from contracts.errors import TransientError
 from contracts.operations import StepWord, Word
 from database import Tx
 from ledger import approvals, records, runs
+from ledger.approvals import Judge
+from ledger.signatures import KEY_NAME
 
 CHANNEL = "signal"
 CLOCKS = timedelta(minutes=1)
-"""By which the server's clock, which rings, and a worker's may differ."""
+"""By which the server's clock, which rings, and the database's may differ."""
+AGAIN = 5.0
+"""Seconds after which one that differs by more is asked again; a ruling that came meanwhile is seen then."""
 
 
 class Ruling:
@@ -23,6 +29,7 @@ class Ruling:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._database = services.database
+        self._edits = Edits(services.database, services.bundles)
 
     @activity.defn(name=names.RULE)
     async def rule(self, request: RuleRequest) -> RuleResult:
@@ -32,8 +39,9 @@ class Ruling:
         """
         if request.claim.word:
             return await self._operated(request, request.claim.word)
+        judge = await self._edits.judge(request.tenant, request.claim.ruling) if request.claim.ruling else None
         async with self._database.transaction(request.tenant) as tx:
-            result = await self._ruled(tx, request)
+            result = await self._ruled(tx, request, judge)
             if not result.accepted:
                 metrics.REFUSALS.labels(CHANNEL).inc()
                 ruling = request.claim.ruling.model_dump(mode="json", exclude={"token"}) if request.claim.ruling else {}
@@ -56,7 +64,7 @@ class Ruling:
                 await records.append(tx, f"{request.lineage}/claim/{request.nth}", "access", request.lineage, None, body)
         return RuleResult(accepted=result.accepted, message=result.message)
 
-    async def _ruled(self, tx: Tx, request: RuleRequest) -> RuleResult:
+    async def _ruled(self, tx: Tx, request: RuleRequest, judge: Judge | None) -> RuleResult:
         ruling = request.claim.ruling
         if ruling is None:
             return RuleResult(accepted=False, message=request.claim.why)
@@ -64,7 +72,8 @@ class Ruling:
         if found and found.lineage != request.lineage:
             return RuleResult(accepted=False, message=f"{ruling.request} is a request of another run", request=ruling.request)
         trusted = self._services.one_machine and found is not None and found.unsigned
-        return await approvals.rule(tx, ruling, channel=CHANNEL, trusted=trusted, claim=f"{request.lineage}/{request.nth}")
+        claim, key = f"{request.lineage}/{request.nth}", self._services.secret(KEY_NAME)
+        return await approvals.rule(tx, ruling, channel=CHANNEL, trusted=trusted, claim=claim, key=key, judge=judge)
 
     @activity.defn(name=names.CLIMB)
     async def climb(self, request: ClimbRequest) -> RequestState:
@@ -74,7 +83,10 @@ class Ruling:
             if found is None:
                 return RequestState(state="unknown", ended=True)
             # Whoever may start a workflow could name any rung: only one of the row's own, whose time has come, is climbed.
-            if request.rung.model_dump() not in found.rungs or request.rung.at > (datetime.now(UTC) + CLOCKS).timestamp() * 1000:
+            if found.ended or request.rung.model_dump() not in found.rungs:
                 return RequestState(state=found.state, ended=found.ended)
+            early = request.rung.at / 1000 - (await approvals.now(tx) + CLOCKS).timestamp()
+            if early > 0:
+                raise TransientError("this rung's time has not come by the database's clock", retry_after=min(early, AGAIN))
             ended = await approvals.climb(tx, found, request.rung)
             return RequestState(state=found.state, ended=ended)

@@ -18,6 +18,30 @@ class Rung(Message):
     kind: Literal["remind", "escalate", "end"]
 
 
+class Stage(Message):
+    """One stage of a request: so many people of these groups must agree."""
+
+    groups: tuple[str, ...]
+    quorum: int = 1
+
+
+class Terms(Message):
+    """What a request binds beside its action: who must agree, what silence does, and who may not rule."""
+
+    stages: tuple[Stage, ...] = ()
+    """One after another; none is one person of the request's groups."""
+    escalation: tuple[tuple[str, ...], ...] = ()
+    """The groups that may rule too, from each rung `escalate` on."""
+    silence: Literal["deny", "escalate"] = "deny"
+    self_approval: bool = False
+    """Whether who started the run may approve."""
+    delegation: bool = True
+    above: bool = False
+    """Whether it is above the threshold: who edited it, or started its run, then never approves it."""
+    break_glass: tuple[str, ...] = ()
+    """The groups of which any two together may let it through, to be reviewed afterwards."""
+
+
 class Gate(Message):
     """What a waiting step holds: the request's id and the rungs still ahead. The row has the rest."""
 
@@ -39,6 +63,9 @@ class Ruling(Strict):
     arguments: dict[str, Any] | None = None
     """With `edit`: the arguments to run instead."""
     token: str | None = None
+    """A signed word of Perdure's own that names who speaks: `starter.py approve --print-signal` prints one."""
+    break_glass: bool = False
+    """With `approve`: let it through against the rules of its stages; takes two people and a written reason."""
 
 
 class Wake(Message):
@@ -69,7 +96,10 @@ class RuleRequest(Message):
 
 
 class RuleResult(Message):
-    """What became of a ruling. ``request`` is the id it named, ``ended`` whether that request is now closed."""
+    """What became of a ruling. ``request`` is the id it named, ``ended`` whether that request is now closed.
+
+    One that is accepted and has not ended its request counts; others must agree.
+    """
 
     accepted: bool
     message: str

@@ -1,34 +1,31 @@
 """Approvals: the row is the truth, and `rule` is the only function that rules on it."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
-from contracts.approvals import Gate, RuleResult, Ruling, Rung, Wake
+from contracts.approvals import RuleResult, Ruling, Rung, Wake
 from contracts.errors import BadInput
 from contracts.schemas import Checker, said
 from database import Tx
-from ledger import outbox, records
+from ledger import outbox, records, reviews, signatures, votes
+from ledger.directory import Person
+from ledger.requests import COLUMNS, Request, ask, latest, now, of_run, open_requests, read, request_id, waiting
+from ledger.signatures import Word
+from ledger.votes import GLASS, TWO, Standing, Voice, Vote
 
-ASK = """
-INSERT INTO approval (tenant, id, lineage, workflow_id, step, n, tool, digest, bundle, arguments, schema, question, reason, groups,
-                      unsigned, rungs, expires_at, state, ruled_by, ruled_at, ruling)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
-ON CONFLICT (tenant, id) DO NOTHING
+__all__ = [
+    "Judge", "Request", "ask", "cancel_open", "climb", "consume", "edit_problem", "latest", "make_stale", "now", "of_run",
+    "open_requests", "read", "request_id", "rule", "waiting",
+]  # fmt: skip
+# Whose clock is right is not asked: what is early, late or run out is so by the database's.
+LOCK = f"SELECT {COLUMNS}, clock_timestamp() AS now FROM approval WHERE tenant = $1 AND id = $2 FOR UPDATE"  # noqa: S608
+ADVANCE = "UPDATE approval SET stage = $3, groups = $4 WHERE tenant = $1 AND id = $2 AND state = 'pending'"
+WIDEN = """
+UPDATE approval SET escalated = $3, groups = ARRAY(SELECT DISTINCT unnest(groups || $4::text[]) ORDER BY 1)
+ WHERE tenant = $1 AND id = $2 AND state = 'pending' AND escalated < $3
 """
-COLUMNS = """id, lineage, workflow_id, step, n, tool, digest, bundle, arguments, schema, question, reason, groups, unsigned, state, rungs,
-             created_at, expires_at, ruled_by, ruled_at, ruling, consumed_by"""
-READ = f"SELECT {COLUMNS} FROM approval WHERE tenant = $1 AND id = $2"  # noqa: S608
-LOCK = f"{READ} FOR UPDATE"
-LATEST = f"""
-SELECT {COLUMNS} FROM approval WHERE tenant = $1 AND lineage = $2 AND step = $3 AND digest = $4 ORDER BY created_at DESC, id LIMIT 1
-"""  # noqa: S608
-OF_RUN = f"SELECT {COLUMNS} FROM approval WHERE tenant = $1 AND lineage = $2 ORDER BY created_at, id"  # noqa: S608
-OPEN = f"""
-SELECT {COLUMNS} FROM approval WHERE tenant = $1 AND state = 'pending' ORDER BY created_at, id LIMIT $2
-"""  # noqa: S608
 DECIDE = "UPDATE approval SET state = $3, ruled_by = $4, ruled_at = now(), ruling = $5 WHERE tenant = $1 AND id = $2 AND state = 'pending'"
 END = "UPDATE approval SET state = $3 WHERE tenant = $1 AND id = $2 AND state = 'pending'"
 CANCEL = "UPDATE approval SET state = 'cancelled' WHERE tenant = $1 AND lineage = $2 AND state IN ('pending', 'approved') RETURNING id"
@@ -37,126 +34,158 @@ UPDATE approval SET state = 'consumed', consumed_by = $3
  WHERE tenant = $1 AND id = $2 AND digest = $4 AND bundle = $5
    AND (state = 'approved' AND expires_at > now() OR state = 'consumed' AND consumed_by = $3)
 """
-STALE = "UPDATE approval SET state = 'stale' WHERE tenant = $1 AND id = $2 AND state = 'approved'"
-WAITING = """
-SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest
-  FROM approval WHERE tenant = $1 AND state = 'pending'
+STALE = """
+UPDATE approval SET state = CASE state WHEN 'approved' THEN 'stale' ELSE 'cancelled' END
+ WHERE tenant = $1 AND id = $2 AND state IN ('approved', 'pending')
 """
 DIGEST_SEEN = 8  # characters of a digest that say which action was seen; a card shows 12
 STATES = {"approve": "approved", "reject": "rejected", "edit": "superseded"}
+WORDS = {"approve": "approved", "reject": "rejected", "edit": "edited"}
+GLASS_REASON = 20
+"""Characters of the reason for which the glass may be broken."""
+
+Judge = Callable[[Tx, Request, Mapping[str, Any]], Awaitable[str | None]]
+"""Says why the rules deny an action with these arguments, or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as it stands. ``digest`` binds tool, version, arguments, tenant, run and step; times are UTC."""
-
-    id: str
-    lineage: str
-    workflow_id: str
-    step: str
-    n: int
-    tool: str
-    digest: str
-    bundle: str
-    arguments: dict[str, Any]
-    schema: dict[str, Any]
-    question: str
-    reason: str
-    groups: list[str]
-    unsigned: bool
-    state: str
-    rungs: list[dict[str, Any]]
-    created_at: datetime
-    expires_at: datetime
-    ruled_by: str | None = None
-    ruled_at: datetime | None = None
-    ruling: dict[str, Any] | None = None
-    consumed_by: str | None = None
-
-    @classmethod
-    def from_row(cls, row: Any) -> Self:
-        """Map one row."""
-        return cls(**{name: row[name] for name in cls.__slots__})
-
-    @property
-    def gate(self) -> Gate:
-        """What the waiting workflow holds of it."""
-        rungs = tuple(Rung.model_validate(rung) for rung in self.rungs)
-        return Gate(request=self.id, step=self.step, tool=self.tool, rungs=rungs)
-
-    @property
-    def deadline(self) -> datetime:
-        """When silence takes its effect; ``expires_at``, which may be later, is how long an approval then holds."""
-        return datetime.fromtimestamp(self.rungs[-1]["at"] / 1000, UTC) if self.rungs else self.expires_at
-
-    @property
-    def ended(self) -> bool:
-        """Whether no ruling can change it any more."""
-        return self.state != "pending"
-
-
-def request_id(lineage: str, step: str, n: int, digest: str, question: str) -> str:
-    """Return a request's id: the same for a retried ask, another for any other action."""
-    return "apr-" + hashlib.sha256(f"{lineage}/{step}/{n}/{digest}/{question}".encode()).hexdigest()[:16]
-
-
-async def ask(tx: Tx, request: Request) -> None:
-    """Insert a request (once) and record that it was asked. One whose ``state`` is `approved` carries its editor's ruling."""
-    await tx.execute(
-        ASK, tx.tenant, request.id, request.lineage, request.workflow_id, request.step, request.n, request.tool, request.digest,
-        request.bundle, request.arguments, request.schema, request.question, request.reason, request.groups, request.unsigned,
-        request.rungs, request.expires_at, request.state, request.ruled_by, request.ruled_at, request.ruling,
-    )  # fmt: skip
-    body = {
-        "event": "asked", "request": request.id, "tool": request.tool, "digest": request.digest, "question": request.question,
-        "because": request.reason, "groups": request.groups, "deadline": request.deadline.isoformat(), "state": request.state,
-        "by": request.ruled_by,
-    }  # fmt: skip
-    await records.append(tx, f"{request.id}/asked", "ruling", request.lineage, request.step, body)
-
-
-async def rule(tx: Tx, ruling: Ruling, *, channel: str, trusted: bool, claim: str = "") -> RuleResult:
+async def rule(
+    tx: Tx,
+    ruling: Ruling,
+    *,
+    channel: str,
+    trusted: bool,
+    who: Person | None = None,
+    claim: str = "",
+    key: str | None = None,
+    judge: Judge | None = None,
+) -> RuleResult:
     """Rule on a request, or say why not. Every channel ends here.
 
+    who: whom the channel proved to be speaking; it counts, whatever the ruling says of itself.
     trusted: the channel proved who is speaking, or this is the one-machine stack and the request allows unsigned rulings.
     claim: names a claim that the waiting workflow itself hands over; it needs no wake-up, and when retried gets its first answer.
+    key: what signed rulings are checked with. judge: says at once what the rules think of an edit.
     A refusal is a result; the caller records it.
     """
     row = await tx.row(LOCK, tx.tenant, ruling.request)
     if row is None:
         return RuleResult(accepted=False, message=f"unknown request {ruling.request!r}", request=ruling.request)
-    request = Request.from_row(row)
-    word = {"approve": "approved", "reject": "rejected", "edit": "edited"}[ruling.verdict]
-    accepted = RuleResult(accepted=True, message=f"{word} by {ruling.by}", request=request.id, ended=True)
-    if claim and (request.ruling or {}).get("claim") == claim:
-        return accepted
-    if refused := _refusal(request, ruling, trusted=trusted):
+    request, before = Request.from_row(row), await votes.of(tx, ruling.request)
+    if claim and (first := next((vote for vote in before if vote.claim == claim), None)):
+        return _answer(request, before, first)
+    if who is not None:
+        # An identity in a body is never enough.
+        ruling = ruling.model_copy(update={"by": who.id})
+    refused = _ended(request, row["now"])
+    proof = refused or _proof(tx, request, ruling, row["now"], who, trusted=trusted, key=key)
+    if isinstance(proof, str):
+        return RuleResult(accepted=False, message=proof, request=request.id, ended=request.ended)
+    voice = await votes.voice(tx, ruling.by, who)
+    standing = Standing(request.groups, request.bound, request.starter, request.editor, before)
+    refused = _refusal(request, ruling, voice, standing)
+    if refused is None and voice.groups is None and proof:
+        refused = f"not allowed: {ruling.by} is not in the directory (any more)"
+    if refused is None and ruling.verdict == "edit" and judge:
+        refused = await judge(tx, request, ruling.arguments or {})
+    if refused is None and proof and not await signatures.use(tx, proof):
+        refused = "its token was used before"
+    if refused is not None:
         return RuleResult(accepted=False, message=refused, request=request.id, ended=request.ended)
-    body = {**ruling.model_dump(mode="json", exclude={"token"}), "channel": channel, "claim": claim}
-    await tx.execute(DECIDE, tx.tenant, request.id, STATES[ruling.verdict], ruling.by, body)
-    await records.append(
-        tx, f"{request.id}/ruled", "ruling", request.lineage, request.step, {"event": STATES[ruling.verdict], **body, "tool": request.tool}
-    )
-    if not claim:
-        await outbox.put(tx, request.workflow_id, Wake(request=request.id))
-    return accepted
+    return await _taken(tx, request, ruling, voice, standing, channel, claim)
 
 
-def _refusal(request: Request, ruling: Ruling, *, trusted: bool) -> str | None:
-    if request.state == "expired" or (request.state == "pending" and request.deadline <= datetime.now(UTC)):
+def _ended(request: Request, now: datetime) -> str | None:
+    if request.state == "expired" or (request.state == "pending" and request.deadline <= now):
         return f"expired at {request.deadline:%Y-%m-%d %H:%M:%S} UTC"
     if request.ended:
         who = f" by {request.ruled_by} at {request.ruled_at:%Y-%m-%d %H:%M:%S} UTC" if request.ruled_by and request.ruled_at else ""
         return f"already decided{who}: {request.state}"
-    if not trusted:
-        return "not proved who is speaking: this installation believes signed rulings only"
+    return None
+
+
+def _proof(
+    tx: Tx, request: Request, ruling: Ruling, now: datetime, who: Person | None, *, trusted: bool, key: str | None
+) -> Word | str | None:
+    """Return the signed word by which a ruling is believed, None where it needs none, or why it is not believed."""
+    if who is None and ruling.token is not None and (key or not trusted):
+        return signatures.read(key, ruling.token, tx.tenant, ruling, request.digest, now)
+    return None if trusted else "not proved who is speaking: this installation believes signed rulings only"
+
+
+def _refusal(request: Request, ruling: Ruling, voice: Voice, standing: Standing) -> str | None:
     if ruling.digest is not None and (len(ruling.digest) < DIGEST_SEEN or not request.digest.startswith(ruling.digest)):
         return f"the action is not the one that was seen: its digest begins {request.digest[:12]}"
+    if problem := standing.problem(voice, GLASS if ruling.break_glass else ruling.verdict):
+        return problem
+    if ruling.break_glass and (ruling.verdict != "approve" or len(ruling.reason.strip()) < GLASS_REASON):
+        return f"breaking the glass goes with the verdict `approve` and a written reason of {GLASS_REASON} characters or more"
     if ruling.verdict == "reject" and not ruling.reason.strip():
         return "a rejection needs a reason"
+    if ruling.arguments == request.arguments:
+        return "this edit changes nothing: approve it as it is"
     if ruling.verdict != "edit":
         return None if ruling.arguments is None else "`arguments` go with the verdict `edit` only"
     return edit_problem(request.schema, ruling.arguments)
+
+
+async def _taken(tx: Tx, request: Request, ruling: Ruling, voice: Voice, standing: Standing, channel: str, claim: str) -> RuleResult:
+    """Keep a vote that counts, move the request on, and record it."""
+    verdict = GLASS if ruling.break_glass else ruling.verdict
+    behalf = None if ruling.break_glass else standing.behalf(voice, verdict)
+    vote = Vote(voice.person, request.stage, verdict, channel, behalf, voice.role, ruling.reason, claim)
+    await votes.put(tx, request.id, vote)
+    said = [*standing.said, vote]
+    body = {**ruling.model_dump(mode="json", exclude={"token"}), "channel": channel, "claim": claim}
+    body |= {"behalf": behalf} if behalf else {}
+    state = _state(request, said, vote)
+    moved = replace(request, state=state, ruled_by=ruling.by)
+    if state == "pending":
+        moved = await _moved(tx, request, said, vote)
+        event = "break_glass_called" if vote.verdict == GLASS else "voted"
+        name = f"{request.id}/{event}/{vote.person}"
+    else:
+        event, name = state, f"{request.id}/ruled"
+        body |= {"votes": [f"{one.person} for {one.behalf}" if one.behalf else one.person for one in said]} if len(said) > 1 else {}
+        await tx.execute(DECIDE, tx.tenant, request.id, state, ruling.by, body)
+        if not claim:
+            await outbox.put(tx, request.workflow_id, Wake(request=request.id))
+    await records.append(tx, name, "ruling", request.lineage, request.step, {"event": event, **body, "tool": request.tool})
+    if state == "approved" and vote.verdict == GLASS:
+        await reviews.open_review(tx, request.id, request.lineage, request.step, [one.person for one in said if one.verdict == GLASS])
+    return _answer(moved, said, vote)
+
+
+def _state(request: Request, said: Sequence[Vote], vote: Vote) -> str:
+    """Return the state after a vote."""
+    if vote.verdict == GLASS:
+        return "approved" if sum(one.verdict == GLASS for one in said) >= TWO else "pending"
+    if vote.verdict != "approve":
+        return STATES[vote.verdict]
+    stages = request.chain
+    last = request.stage >= len(stages) - 1
+    return "approved" if last and votes.agreed(said, request.stage) >= stages[-1].quorum else "pending"
+
+
+async def _moved(tx: Tx, request: Request, said: Sequence[Vote], vote: Vote) -> Request:
+    """Go on to the next stage where this one's quorum is met; who was escalated to may rule there too."""
+    stages = request.chain
+    if vote.verdict != "approve" or votes.agreed(said, request.stage) < stages[request.stage].quorum:
+        return request
+    wider = (group for groups in request.bound.escalation[: request.escalated] for group in groups)
+    moved = replace(request, stage=request.stage + 1, groups=sorted({*stages[request.stage + 1].groups, *wider}))
+    await tx.execute(ADVANCE, tx.tenant, request.id, moved.stage, moved.groups)
+    return moved
+
+
+def _answer(request: Request, said: Sequence[Vote], vote: Vote) -> RuleResult:
+    if vote.verdict == GLASS and not request.ended:
+        message = f"break-glass called by {vote.person}: another person must agree"
+    else:
+        message = f"{WORDS.get(vote.verdict, 'approved')} by {vote.person}" + (f" for {vote.behalf}" if vote.behalf else "")
+    if not request.ended and vote.verdict == "approve":
+        missing = request.chain[request.stage].quorum - votes.agreed(said, request.stage)
+        message += f"; {missing} more of {', '.join(request.groups)} must agree"
+    return RuleResult(accepted=True, message=message, request=request.id, ended=request.ended)
 
 
 def edit_problem(schema: Mapping[str, Any], arguments: Mapping[str, Any] | None) -> str | None:
@@ -170,28 +199,6 @@ def edit_problem(schema: Mapping[str, Any], arguments: Mapping[str, Any] | None)
     return "; ".join(f"{'.'.join(map(str, error.path)) or 'arguments'}: {said(error)}" for error in errors[:5]) or None
 
 
-async def read(tx: Tx, id: str) -> Request | None:
-    """Return one request."""
-    row = await tx.row(READ, tx.tenant, id)
-    return Request.from_row(row) if row else None
-
-
-async def latest(tx: Tx, lineage: str, step: str, digest: str) -> Request | None:
-    """Return the newest request about one action of a step."""
-    row = await tx.row(LATEST, tx.tenant, lineage, step, digest)
-    return Request.from_row(row) if row else None
-
-
-async def of_run(tx: Tx, lineage: str) -> list[Request]:
-    """Return a run's requests, oldest first."""
-    return [Request.from_row(row) for row in await tx.fetch(OF_RUN, tx.tenant, lineage)]
-
-
-async def open_requests(tx: Tx, *, limit: int = 200) -> list[Request]:
-    """Return the requests that wait for a person, oldest first."""
-    return [Request.from_row(row) for row in await tx.fetch(OPEN, tx.tenant, limit)]
-
-
 async def consume(tx: Tx, request: Request, key: str, digest: str, bundle: str) -> bool:
     """Use an approval up for one effect, in the transaction that claims it; again by the same effect it still holds.
 
@@ -201,7 +208,7 @@ async def consume(tx: Tx, request: Request, key: str, digest: str, bundle: str) 
 
 
 async def make_stale(tx: Tx, id: str) -> None:
-    """End an approval that no longer fits what would run."""
+    """End a request that no longer fits what would run: an approval goes stale, a question is withdrawn."""
     await tx.execute(STALE, tx.tenant, id)
 
 
@@ -210,9 +217,16 @@ async def climb(tx: Tx, request: Request, rung: Rung) -> bool:
     if request.ended:
         return True
     event = {"remind": "reminded", "escalate": "escalated", "end": "expired"}[rung.kind]
+    groups = list(request.groups)
+    if rung.kind == "escalate":
+        nth = sum(one["kind"] == "escalate" and one["at"] < rung.at for one in request.rungs)
+        wider = list(request.bound.escalation[nth]) if nth < len(request.bound.escalation) else []
+        if wider:
+            await tx.execute(WIDEN, tx.tenant, request.id, nth + 1, wider)
+            groups = sorted({*groups, *wider})
     if rung.kind == "end" and not await tx.execute(END, tx.tenant, request.id, "expired"):
         return True  # A person ruled since the request was read, and that stands.
-    body = {"event": event, "request": request.id, "tool": request.tool, "groups": request.groups}
+    body = {"event": event, "request": request.id, "tool": request.tool, "groups": groups}
     await records.append(tx, f"{request.id}/{rung.at}/{event}", "ruling", request.lineage, request.step, body)
     return rung.kind == "end"
 
@@ -220,9 +234,3 @@ async def climb(tx: Tx, request: Request, rung: Rung) -> bool:
 async def cancel_open(tx: Tx, lineage: str) -> Sequence[str]:
     """Cancel a run's open requests, approved but unused ones too; return their ids."""
     return [row["id"] for row in await tx.fetch(CANCEL, tx.tenant, lineage)]
-
-
-async def waiting(tx: Tx) -> tuple[int, float]:
-    """Return how many requests wait, and the age of the oldest in seconds."""
-    row = await tx.row(WAITING, tx.tenant)
-    return (row["count"], row["oldest"]) if row else (0, 0.0)

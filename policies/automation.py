@@ -1,7 +1,7 @@
 """The shape of an automation's folder: what a person may write in its YAML."""
 
 from datetime import timedelta
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -11,6 +11,7 @@ from policies.references import argument_names, references
 
 Pattern = Literal["orchestrator"]
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,79}$"
+GROUP = Annotated[str, Field(min_length=1, max_length=80)]
 
 
 class Price(Strict):
@@ -41,12 +42,27 @@ class LookUp(Strict):
     """The name under which the prompt sees the result."""
 
 
+class Recall(Strict):
+    """What a decision remembers before it asks the model: the nearest of what was kept, by words and by meaning."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """The name under which the prompt sees it: ``known.hits[].body``."""
+    query: str = Field(min_length=1)
+    """A template over the run's ``input`` and ``settings``."""
+    scopes: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    k: int = Field(default=8, ge=1, le=50)
+    tokens: int = Field(default=1000, ge=50, le=100_000)
+    """The most that the prompt may carry of it; what does not fit is left out, the least fitting first."""
+
+
 class Agent(Strict):
     """One agent: its prompt, its model, what it may read by itself and what it may plan."""
 
     prompt: str
     route: str
     context: tuple[LookUp, ...] = ()
+    recall: tuple[Recall, ...] = ()
     look_ups: tuple[str, ...] = ()
     """Read tools the model itself may ask for, between its calls."""
     tools: tuple[str, ...] = Field(min_length=1)
@@ -100,6 +116,13 @@ class Recipe(Strict):
         return self
 
 
+class Stage(Strict):
+    """So many people of these groups must agree."""
+
+    groups: tuple[GROUP, ...] = Field(min_length=1, max_length=10)
+    quorum: int = Field(default=1, ge=1, le=20)
+
+
 class Rule(Strict):
     """If ``when`` (CEL) holds, the action gets ``outcome``, because of ``because``."""
 
@@ -109,25 +132,65 @@ class Rule(Strict):
     because: str = Field(min_length=3, max_length=500)
     irreversible: tuple[str, ...] = ()
     """Irreversible tools that this rule, if it allows, lets run without a person."""
+    stages: tuple[Stage, ...] = Field(default=(), max_length=5)
+    """With `require_approval`: who must agree where this rule matches; none leaves that to `approvals`."""
+    above: bool = False
+    """What this rule matches is above the threshold: who edited it, or started its run, never approves it alone."""
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if (self.stages or self.above) and self.outcome != "require_approval":
+            raise ValueError("`stages` and `above` go with the outcome `require_approval`")
+        return self
+
+
+class Escalation(Strict):
+    """Who may rule too where nobody has ruled, and how long they have."""
+
+    groups: tuple[GROUP, ...] = Field(min_length=1, max_length=10)
+    within: timedelta = Field(default=timedelta(hours=4), gt=timedelta(0), le=timedelta(days=365))
 
 
 class Approvals(Strict):
-    """How people are asked."""
+    """How people are asked; see docs/approvals.md."""
 
-    groups: tuple[str, ...] = ("owner",)
+    groups: tuple[GROUP, ...] = Field(default=("owner",), min_length=1, max_length=10)
+    quorum: int = Field(default=1, ge=1, le=20)
+    stages: tuple[Stage, ...] = Field(default=(), max_length=5)
+    """Who must agree, one stage after another; stands in place of `groups` and `quorum`."""
     unsigned: bool = False
     """Believe a ruling nobody signed. Works on the one-machine stack only."""
     deadline: timedelta = timedelta(hours=24)
     remind: tuple[timedelta, ...] = ()
     escalate: timedelta | None = None
+    """When, before the deadline, the first of `escalation` may rule too."""
+    silence: Literal["deny", "escalate"] = "deny"
+    """What the deadline does where nobody has ruled: end it, or ask each of `escalation` in turn. It never allows."""
+    escalation: tuple[Escalation, ...] = Field(default=(), max_length=10)
     self_approval: bool = False
+    """Whether who started a run may approve what it does. Works on the one-machine stack only, and never above the threshold."""
+    delegation: bool = True
+    """Whether those whom an approver has named may rule in their stead."""
+    edit_threshold_micros: int | None = Field(default=None, ge=0)
+    """An action that costs more is above the threshold: whoever edited it cannot approve it, and no starter approves their own."""
+    break_glass: tuple[GROUP, ...] = Field(default=(), max_length=10)
+    """The groups of which any two people together may let an action through; none is nobody."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         late = [time for time in (*self.remind, *([self.escalate] if self.escalate else [])) if time >= self.deadline]
         if late or self.deadline <= timedelta(0):
             raise ValueError("`deadline` is more than 0, and every `remind` and `escalate` comes before it")
+        if self.silence == "escalate" and not self.escalation:
+            raise ValueError("`silence: escalate` needs `escalation`: who is asked next")
+        if self.escalation and self.silence == "deny" and self.escalate is None:
+            raise ValueError("`escalation` is reached by `escalate` (a time) or by `silence: escalate`")
         return self
+
+    @property
+    def chain(self) -> tuple[Stage, ...]:
+        """Who must agree, one stage after another."""
+        return self.stages or (Stage(groups=self.groups, quorum=self.quorum),)
 
 
 class Bounds(Strict):
@@ -167,6 +230,27 @@ class Breakers(Strict):
         return self
 
 
+class Remember(Strict):
+    """What is kept of a tool's work when a run ends: one fact for each of its steps that was done and stands."""
+
+    tool: str = Field(pattern=NAME)
+    body: str = Field(min_length=1)
+    """A template over ``input``, ``settings``, the step's ``arguments`` and ``output``, and ``siblings``: the steps of the same
+    recipe by their ids there, each with ``arguments`` and ``output``."""
+    subject: str = ""
+    """A template too: who or what it is about, so that it can be forgotten by that name."""
+    scope: str = Field(default="default", pattern=NAME)
+    kind: str = Field(default="note", pattern=NAME)
+
+
+class Memory(Strict):
+    """What the automation keeps beyond its runs, and how well it must be found again."""
+
+    remember: tuple[Remember, ...] = ()
+    recall_target: float = Field(default=0.99, ge=0.5, le=1)
+    """The share of the true nearest that searches must find; the search is widened where the lower bound falls under it."""
+
+
 class Automation(Strict):
     """All of `automation.yaml`, with the rules of `rules.yaml`."""
 
@@ -183,6 +267,7 @@ class Automation(Strict):
     budget: Budget
     limits: Bounds = Bounds()
     breakers: Breakers = Breakers()
+    memory: Memory = Memory()
     on_failure: Literal["undo", "keep"] = "undo"
     settings: dict[str, Any] = {}
     """Values for the automation's own templates and tools."""
@@ -206,4 +291,4 @@ class Automation(Strict):
         return rules
 
 
-__all__ = ["Agent", "Approvals", "Automation", "LookUp", "PlanStep", "Price", "Recipe", "Route", "Rule"]
+__all__ = ["Agent", "Approvals", "Automation", "LookUp", "Memory", "PlanStep", "Price", "Recall", "Recipe", "Remember", "Route", "Rule"]

@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 from contracts import names
-from contracts.approvals import Claim, ClimbRequest, Gate, Pending, RuleRequest, Ruling, Wake
+from contracts.approvals import Claim, ClimbRequest, Gate, Pending, RuleRequest, RuleResult, Ruling, Wake
 from contracts.effects import ActResult
 from contracts.message import complaint
 from contracts.operations import StepWord, Word
@@ -40,8 +40,10 @@ class Gates:
         self._ended: set[str] = set()
         self.wakes = 0
         self._seen: dict[str, int] = {}
+        self._answers: dict[int, RuleResult | None] = {}
         # By function and not by decorator, so that every pattern's workflow has the same ears.
         workflow.set_dynamic_signal_handler(self._on_signal)
+        workflow.set_dynamic_update_handler(self._on_update)
         workflow.set_query_handler(names.PENDING, self._pending)
 
     def note(self, step: str, result: ActResult) -> None:
@@ -106,9 +108,19 @@ class Gates:
             await self._hand_over_one(run)
 
     async def hand_over_rest(self, run: RunRef, *, but: int = 0) -> None:
-        """Hand over what is left, so that a late claim is answered too. but: how many may stay."""
-        while len(self.claims) > but:
-            await self._hand_over_one(run)
+        """Hand over what is left, so that a late claim is answered too. but: how many may stay; an update's never does."""
+        while len(self.claims) > but or self._answers:
+            while len(self.claims) > but or None in self._answers.values():
+                await self._hand_over_one(run)
+            # Its sender hears the answer from this execution, or never.
+            await workflow.wait_condition(lambda: None in self._answers.values() or not self._answers)
+
+    async def dismiss(self, why: str) -> None:
+        """Answer the updates of an execution that hands over nothing any more."""
+        for nth, answer in self._answers.items():
+            self._answers[nth] = answer or RuleResult(accepted=False, message=why)
+        if self._answers:
+            await workflow.wait_condition(lambda: not self._answers)
 
     def carried(self) -> dict[str, Any]:
         """Return what the next execution needs of this, as fields of `Carried`."""
@@ -122,6 +134,8 @@ class Gates:
         # Taken off after the call: should the run leave in between, the claim goes along; the row takes it once.
         request = RuleRequest(tenant=run.tenant, lineage=run.lineage, nth=self.claimed, claim=self.claims[0])
         result = await steps.rule(request)
+        if self.claimed in self._answers:
+            self._answers[self.claimed] = result
         claim = self.claims.pop(0)
         self.claimed += 1
         if result.ended:
@@ -139,6 +153,19 @@ class Gates:
             self._ended.add(heard.request)
         else:
             self.wakes += 1
+
+    async def _on_update(self, name: str, inputs: Sequence[RawValue]) -> RuleResult:
+        """Answer what a signal only says: what became of it. It is a claim like that, handed over in its turn and recorded."""
+        heard = _heard(name, inputs)
+        if isinstance(heard, Wake):
+            heard = Claim(signal=name, why=f"`{name}` is a signal: there is nothing to answer")
+        nth = self.claimed + len(self.claims)
+        self.claims.append(heard)
+        self._answers[nth] = None
+        await workflow.wait_condition(lambda: self._answers[nth] is not None)
+        answer = self._answers.pop(nth)
+        assert answer is not None
+        return answer
 
     def _pending(self) -> list[Pending]:
         waiting = sorted(self.gates.values(), key=lambda gate: gate.request)[:PENDING_SHOWN]

@@ -40,6 +40,13 @@ class Lifecycle:
 
         A cancel that comes meanwhile is seen after it, in `go_on`: a row that was inserted has to be closed.
         """
+        try:
+            await self._open()
+        except ApplicationError as error:
+            await self.gates.dismiss(f"the run did not open: {error.message}")
+            raise
+
+    async def _open(self) -> None:
         if self._start is NO_START:
             raise refusal('no input was given; right is {"automation": "…", "input": {…}}')
         info = workflow.info()

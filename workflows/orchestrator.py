@@ -17,7 +17,8 @@ from workflows.plan import AGAIN, BAD, PlanRun
 class Orchestrator:
     """Started by anyone with a StartRequest; ends when its planner says done, or knows nothing better for what failed.
 
-    Signals: `decide` with a Ruling, `pause`, `resume` and `retry` with who says so, `wake`. Queries: `pending`, `progress`.
+    Signals: `decide` with a Ruling, `pause`, `resume` and `retry` with who says so, `wake`. Update: `decide`.
+    Queries: `pending`, `progress`.
     """
 
     @workflow.init  # Handlers may run before `run` does.

@@ -21,7 +21,8 @@ EVENTS = 4000
 class Undo:
     """Started by `starter.py undo`, by a run that ended with something left, or by reconcile; ends when nothing is left to ask.
 
-    Signals: `decide` with a Ruling, `wake`. Query: `pending`. A cancel ends the waiting, and leaves what is left as it is.
+    Signals: `decide` with a Ruling, `wake`. Update: `decide`. Query: `pending`.
+    A cancel ends the waiting, and leaves what is left as it is.
     """
 
     @workflow.init  # Handlers may run before `run` does.
@@ -36,10 +37,10 @@ class Undo:
 
     @workflow.run
     async def run(self, start: UndoStart = NO_START) -> UndoResult:
-        if start is NO_START:
-            raise refusal("no input was given: `starter.py undo RUN` starts this workflow")
-        if start.carried and not workflow.info().continued_run_id:
-            raise refusal("`carried` is what one execution gives the next: `starter.py undo RUN` starts this workflow")
+        if start is NO_START or (start.carried and not workflow.info().continued_run_id):
+            given = "no input was given" if start is NO_START else "`carried` is what one execution gives the next"
+            await self.gates.dismiss("this undo did not begin")
+            raise refusal(f"{given}: `starter.py undo RUN` starts this workflow")
         ref = RunRef(tenant=start.tenant, lineage=start.lineage, bundle="")
         request = UndoRequest(run=ref, order=start.order)
         claims = asyncio.create_task(self.gates.hand_over(ref))
@@ -48,6 +49,7 @@ class Undo:
         except asyncio.CancelledError:
             # Shielded, so that no request stays open for which nobody waits.
             await asyncio.shield(asyncio.create_task(steps.undo(request.model_copy(update={"leave": True}), Limits())))
+            await self.gates.dismiss("the undo was cancelled")
             raise
         self.gates.leaving = True
         await workflow.wait_condition(claims.done)

@@ -1,8 +1,10 @@
-"""Commands for people who rule: what waits, approve, reject."""
+"""Commands for people who rule: what waits, approve, reject, break the glass."""
 
 import getpass
-import uuid
+import json
+import shlex
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -11,19 +13,27 @@ from temporalio.service import RPCError
 
 from activities.sweeper import sender
 from channels.cli import cards, link, screen
+from channels.desk import Desk
+from contracts import names
 from contracts.approvals import RuleResult, Ruling, Verdict
 from contracts.errors import BadInput, PerdureError
 from database import Database
-from ledger import approvals, outbox, records
+from ledger import approvals, directory, outbox, reviews, signatures
 from ledger.approvals import Request
+from ledger.directory import Person
 from settings import Settings
 
 CHANNEL = "cli"
+TOKEN_NAME = "API_TOKEN"
+"""The name of the secret that says who is at this terminal; see `starter.py people token`."""
+SCOPE = "decide"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, command in (("approvals", list_open), ("approve", approve), ("reject", reject)):
+    for name, command in (("approvals", list_open), ("approve", approve), ("reject", reject), ("break-glass", break_glass)):
+        app.command(name)(command)
+    for name, command in (("reviews", list_reviews), ("review", review)):
         app.command(name)(command)
 
 
@@ -75,12 +85,19 @@ def approve(
     id: Id,
     reason: Annotated[str, typer.Option("--reason")] = "",
     arguments: Annotated[str | None, typer.Option("--arguments", help="JSON: run these instead; the whole arguments.")] = None,
+    print_signal: Annotated[bool, typer.Option("--print-signal", help="Print it for the Temporal CLI instead, signed.")] = False,
     by: By = None,
     tenant: link.Tenant = None,
     as_json: link.Json = False,
 ) -> None:
     """Approve one request, as it is or with other arguments; exits with 1 if it is refused."""
-    _say(id, "approve" if arguments is None else "edit", reason, by, tenant, arguments, as_json=as_json)
+    ruling = _ruling(id, "approve" if arguments is None else "edit", reason, by, arguments)
+    if print_signal:
+        settings = link.settings()
+        for command in link.run(_signal(settings, tenant or settings.tenant, ruling)):
+            typer.echo(command)
+        return
+    _say(ruling, tenant, as_json=as_json)
 
 
 def reject(
@@ -91,12 +108,76 @@ def reject(
     as_json: link.Json = False,
 ) -> None:
     """Reject one request; exits with 1 if it is refused."""
-    _say(id, "reject", reason, by, tenant, None, as_json=as_json)
+    _say(_ruling(id, "reject", reason, by), tenant, as_json=as_json)
 
 
-def _say(id: str, verdict: Verdict, reason: str, by: str | None, tenant: str | None, arguments: str | None, *, as_json: bool) -> None:
+def break_glass(
+    id: Id,
+    reason: Annotated[str, typer.Option("--reason", help="Why, in 20 characters or more; required.")],
+    by: By = None,
+    tenant: link.Tenant = None,
+    as_json: link.Json = False,
+) -> None:
+    """Let one request through against its stages: two people say so, it raises an alert, and a third reviews it within a day."""
+    _say(_ruling(id, "approve", reason, by, glass=True), tenant, as_json=as_json)
+
+
+def list_reviews(tenant: link.Tenant = None, as_json: link.Json = False) -> None:
+    """List what was let through by break-glass and nobody has reviewed."""
     settings = link.settings()
-    result = link.run(_rule(settings, tenant or settings.tenant, id, verdict, reason, by or getpass.getuser(), arguments))
+    found = link.run(_reviews(settings, tenant or settings.tenant))
+    if as_json:
+        screen.print_json(found)
+        return
+    rows = [(one.request, one.tool, f"{one.due_at:%Y-%m-%d %H:%M} UTC", ", ".join(one.people)) for one in found]
+    screen.show(screen.table(("request", "tool", "due", "broken by"), rows) if rows else "nothing waits for a review")
+
+
+def review(
+    id: Id, note: Annotated[str, typer.Option("--note", help="What was found; required.")], by: By = None, tenant: link.Tenant = None
+) -> None:
+    """Review what was let through by break-glass."""
+    settings = link.settings()
+    link.run(_reviewed(settings, tenant or settings.tenant, id, by or getpass.getuser(), note))
+    screen.show(screen.styled(f"{id} is reviewed", "green"))
+
+
+async def _reviews(settings: Settings, tenant: str) -> list[reviews.Review]:
+    async with link.database(settings) as database, database.transaction(tenant) as tx:
+        return await reviews.waiting(tx)
+
+
+async def _reviewed(settings: Settings, tenant: str, id: str, by: str, note: str) -> None:
+    async with link.database(settings) as database:
+        who = await _who(settings, database, tenant)
+        async with database.transaction(tenant) as tx:
+            await reviews.close(tx, id, who.id if who else by, note)
+
+
+def _ruling(id: str, verdict: Verdict, reason: str, by: str | None, arguments: str | None = None, *, glass: bool = False) -> Ruling:
+    edited = None if arguments is None else link.run(_object(arguments))
+    said: dict[str, object] = {
+        "request": id,
+        "verdict": verdict,
+        "by": by or getpass.getuser(),
+        "reason": reason,
+        "arguments": edited,
+        "break_glass": glass,
+    }
+    return link.run(_checked(said))
+
+
+async def _object(text: str) -> dict[str, object]:
+    return link.json_object(text, "--arguments")
+
+
+async def _checked(said: dict[str, object]) -> Ruling:
+    return Ruling.model_validate(said)
+
+
+def _say(ruling: Ruling, tenant: str | None, *, as_json: bool) -> None:
+    settings = link.settings()
+    result = link.run(rule(settings, tenant or settings.tenant, ruling))
     if as_json:
         screen.print_json(result.model_dump())
     elif result.accepted:
@@ -105,25 +186,63 @@ def _say(id: str, verdict: Verdict, reason: str, by: str | None, tenant: str | N
         link.fail(result.message, link.REFUSED)
 
 
-async def _rule(settings: Settings, tenant: str, id: str, verdict: Verdict, reason: str, by: str, arguments: str | None) -> RuleResult:
-    edited = None if arguments is None else link.json_object(arguments, "--arguments")
-    return await rule(settings, tenant, Ruling(request=id, verdict=verdict, by=by, reason=reason, arguments=edited))
-
-
 async def rule(settings: Settings, tenant: str, ruling: Ruling) -> RuleResult:
     """Rule on the approval's row, record a refusal, and wake the run at once."""
     async with link.database(settings) as database:
+
+        async def woken(tenant: str) -> None:
+            await wake(settings, database, tenant)
+
+        who = await _who(settings, database, tenant)
+        desk = Desk(database, woken, one_machine=settings.one_machine, secret=settings.secret)
+        try:
+            return await desk.rule(tenant, ruling, who, channel=CHANNEL)
+        finally:
+            await desk.close()
+
+
+async def _who(settings: Settings, database: Database, tenant: str) -> Person | None:
+    """Return who is at this terminal, where a token says so. Raises: BadInput where it says nothing (any more)."""
+    plain = settings.secret(TOKEN_NAME)
+    if plain is None:
+        return None
+    async with database.transaction(tenant) as tx:
+        bearer = await directory.by_token(tx, plain)
+    if bearer is None or SCOPE not in bearer.scopes:
+        raise BadInput(
+            f"the secret {TOKEN_NAME} is no token of tenant {tenant} (any more) with the scope `{SCOPE}`: `people token` makes one"
+        )
+    return bearer.person
+
+
+async def _signal(settings: Settings, tenant: str, ruling: Ruling) -> list[str]:
+    """Return what to type for the Temporal CLI: as a signal, and as an update, which answers."""
+    async with link.database(settings) as database:
+        who = await _who(settings, database, tenant)
         async with database.transaction(tenant) as tx:
             found = await approvals.read(tx, ruling.request)
-            trusted = settings.one_machine and found is not None and found.unsigned
-            result = await approvals.rule(tx, ruling, channel=CHANNEL, trusted=trusted)
-            if not result.accepted:
-                said = ruling.model_dump(mode="json", exclude={"token", "arguments"})
-                body = {"event": "refused", "signal": "ruling", "why": result.message, "channel": CHANNEL, **said}
-                await records.append(tx, f"{ruling.request}/refused/{uuid.uuid4()}", "access", found.lineage if found else None, None, body)
-        if result.accepted:
-            await wake(settings, database, tenant)
-    return result
+            now = await approvals.now(tx)
+    if found is None:
+        raise BadInput(f"tenant {tenant} has no request {ruling.request!r}: `starter.py approvals` lists what waits")
+    ruling = ruling.model_copy(update={"digest": found.digest, **({"by": who.id} if who else {})})
+    ruling = _signed(settings, tenant, ruling, found, who, now)
+    body = shlex.quote(json.dumps(ruling.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False))
+    where = f"--workflow-id {shlex.quote(found.workflow_id)} --name {names.DECIDE} --input {body}"
+    return [f"temporal workflow signal {where}", f"temporal workflow update execute {where}"]
+
+
+def _signed(settings: Settings, tenant: str, ruling: Ruling, found: Request, who: Person | None, now: datetime) -> Ruling:
+    key = settings.secret(signatures.KEY_NAME)
+    if who is None and not settings.one_machine:
+        raise BadInput(f"not proved who is speaking: set PERDURE_SECRET_{TOKEN_NAME} to a token of yours (`starter.py people token`)")
+    if key is None and settings.one_machine and found.unsigned:
+        return ruling  # Believed as it is.
+    if key is None or len(key) < signatures.SHORTEST_KEY:
+        raise BadInput(
+            f"a signed ruling needs PERDURE_SECRET_{signatures.KEY_NAME}, {signatures.SHORTEST_KEY} characters or more, "
+            "the same here and where workers run"
+        )
+    return ruling.model_copy(update={"token": signatures.sign(key, tenant, ruling, found.digest, now)})
 
 
 async def wake(settings: Settings, database: Database, tenant: str) -> None:

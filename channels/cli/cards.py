@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
+from channels.card import needed, silence
 from channels.cli import link, screen
 from ledger.approvals import Request
 
@@ -45,6 +46,12 @@ def _foot(request: Request) -> Iterator[str]:
     asked = "because" if request.question == "run" else "asked because"
     yield f"{asked} {screen.line(request.reason)}"
     yield f"for {', '.join(request.groups)} until {request.deadline:%Y-%m-%d %H:%M} UTC, then silence refuses; digest {request.digest[:12]}"
+    if effect := request.about.get("effect"):
+        yield f"effect {effect}, {'can be undone' if request.about.get('reversible') else 'cannot be undone'}"
+    if not request.ended and sum(stage.quorum for stage in request.chain) > 1:
+        yield f"needs {needed(request)}"
+    if not request.ended and request.bound.silence == "escalate":
+        yield silence(request)
     if request.ended:
         by = f" by {screen.line(request.ruled_by)} at {request.ruled_at:%Y-%m-%d %H:%M:%S} UTC" if request.ruled_by else ""
         yield f"{request.state}{by}"

@@ -23,7 +23,8 @@ WAITING = "SELECT count(*) FROM approval WHERE tenant = $1 AND state = 'pending'
 TASK = timedelta(seconds=2)
 """A killed worker's workflow task is given to another after this long."""
 LOST = 150.0
-"""Seconds after the last disturbance within which every run must end: what was disturbed often waits up to 30 s for its next attempt."""
+"""Seconds without a disturbance, and without the end of any other run, after which a run that is left counts as hanging: what was
+disturbed often waits up to 30 s for its next attempt, and a crowd that is let go all at once has to share the machine."""
 TIRED = 3
 """Kills after which a run no longer counts as one of the crowd: another is started, and it goes on to its end."""
 MOST = 90
@@ -57,7 +58,8 @@ class Crowd:
     open: dict[str, Flight] = field(default_factory=dict[str, Flight])
     ended: list[Flight] = field(default_factory=list[Flight])
     lost: list[Flight] = field(default_factory=list[Flight])
-    disturbed: float = 0.0
+    moved: float = 0.0
+    """When something was last killed, or a run ended."""
     _count: int = 0
 
     async def start(self, shape: Shape) -> Flight:
@@ -85,12 +87,13 @@ class Crowd:
             flight = self.open.pop(row["workflow_id"])
             flight.lineage, flight.seconds = row["lineage"], now - flight.started
             self.ended.append(flight)
-        for flight in [flight for flight in self.open.values() if now - max(flight.started, self.disturbed) > LOST]:
+            self.moved = now
+        for flight in [flight for flight in self.open.values() if now - max(flight.started, self.moved) > LOST]:
             self.lost.append(self.open.pop(flight.run))
 
     def disturb(self, runs: Iterable[str] = ()) -> None:
         """Note that something was killed now, and under which runs."""
-        self.disturbed = asyncio.get_running_loop().time()
+        self.moved = asyncio.get_running_loop().time()
         for run in runs:
             self.open[run].kills += 1
 
@@ -117,7 +120,7 @@ class Crowd:
             return not self.open
 
         # Ended, or lost after its time.
-        await until(landed, 4 * LOST)
+        await until(landed, 8 * LOST)
         await self._answered()
         for flight in self.ended:
             flight.closed = flight.closed or await self._closed(flight)

@@ -42,9 +42,8 @@ class Stage:
     async def checked(self, like: dict[str, Outcome]) -> list[Violation]:
         """Wait until every run has ended, and return what is wrong with them. like: shape -> how an undisturbed run ended."""
         await self.crowd.drained()
-        found = [
-            Violation(flight.run, "hangs", f"it has not ended within {crowd.LOST:.0f} s of the last kill") for flight in self.crowd.lost
-        ]
+        hangs = f"it has not ended within {crowd.LOST:.0f} s of the last kill and of the last end of another run"
+        found = [Violation(flight.run, "hangs", hangs) for flight in self.crowd.lost]
         arrivals = self.outside.arrivals()
         for flight in self.crowd.ended:
             async with self.database.transaction(TENANT) as tx:

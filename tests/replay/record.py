@@ -217,12 +217,25 @@ async def cancelled_and_left(house: House) -> Handle:
     return handle
 
 
+async def answered(house: House) -> Handle:
+    """Words as updates: wrong ones, the right ones of two people, and an escalation between them."""
+    handle = await house.start(plan(step("a", note="one", ask=True), step("b", "probe.write", "a", note="two")))
+    request = (await house.waiting(handle)).waiting[0].id
+    ruling = {"request": request, "verdict": "approve", "by": "ann"}
+    for given in ([], [{**ruling, "request": "apr-none"}], [ruling], [ruling]):
+        await handle.execute_update(names.DECIDE, args=given)
+    await house.until(handle, lambda found: any(moment.body.get("event") == "escalated" for moment in found.timeline))
+    await handle.execute_update(names.DECIDE, {**ruling, "by": "bob"})
+    return handle
+
+
 SCENES = {
     "approval-and-slot": Scene(approval_and_slot),
     "another-plan-and-undo": Scene(another_plan_and_undo),
     "refusal-and-edit": Scene(refusal_and_edit),
     "silence": Scene(silence, {"approvals": {"deadline": "PT1S", "remind": ["PT0.5S"]}}),
     "continued": Scene(continued, {"limits": {"history_events": 50}}),
+    "answered": Scene(answered, {"approvals": {"quorum": 2, "escalate": "PT1S", "escalation": [{"groups": ["lead"]}]}}),
     "cancelled": Scene(cancelled),
     "cancelled-at-work": Scene(cancelled_at_work),
     "bad-signals": Scene(bad_signals),

@@ -73,14 +73,14 @@ async def test_an_edit_that_breaks_the_tools_schema_is_refused_with_the_field_na
     assert "note: 5 is not of type 'string'" in found.refusals[0].text and len(found.waiting) == 1
 
 
-async def test_an_edit_to_what_a_rule_forbids_is_denied(house_of: HouseOf) -> None:
-    async with house_of(limits={"replans": 0}) as house:
-        handle = await house.start(plan(step("a", note="one", ask=True)))
-        await house.decide(handle, (await house.waiting(handle)).waiting[0].id, "edit", arguments={"note": "forbidden"})
-        assert await house.ended(handle) == "FAILED"
-        found = await house.explained(handle)
-        assert (found.steps[0].status, found.steps[0].detail) == ("denied", "as edited: this note is forbidden")
-        assert await house.calls() == {}
+async def test_an_edit_to_what_a_rule_forbids_is_refused_at_once(house: House) -> None:
+    handle = await house.start(plan(step("a", note="one", ask=True)))
+    asked = (await house.waiting(handle)).waiting[0]
+    await house.decide(handle, asked.id, "edit", arguments={"note": "forbidden"})
+    found = await house.until(handle, lambda found: len(found.refusals) == 1)
+    assert "the rules deny that: this note is forbidden" in found.refusals[0].text and len(found.waiting) == 1
+    await house.decide(handle, asked.id)
+    assert await house.ended(handle) == "COMPLETED" and await house.notes() == ["one"]
 
 
 async def test_a_plan_that_a_rule_denies_is_sent_back_to_the_model(house: House) -> None:

@@ -216,7 +216,7 @@ async def test_a_question_that_was_not_answered_is_asked_anew_by_a_new_order(hou
         assert await house.notes() == []
 
 
-async def test_an_edited_undo_that_the_rules_deny_is_left(house_of: HouseOf) -> None:
+async def test_an_edited_undo_that_the_rules_deny_is_refused_at_once(house_of: HouseOf) -> None:
     deny = {"id": "never", "when": 'tool == "probe.erase" && arguments.id == "x"', "outcome": "deny", "because": "not that one"}
     async with house_of(limits=NO_MORE, tools=QUICK, rules=[deny]) as house:
         await house.put("trouble", "erase", {"fail": "failed:1"})
@@ -224,8 +224,28 @@ async def test_an_edited_undo_that_the_rules_deny_is_left(house_of: HouseOf) -> 
         await house.ended(handle)
         request = await asked(house, handle)
         await decide(house, request, "edit", arguments={"id": "x"})
+        found = await house.until(handle, lambda found: bool(found.refusals))
+        assert "the rules deny that: not that one" in found.refusals[0].text and len(found.waiting) == 1
+        await decide(house, request, "reject", reason="leave it")
         result = await closed(house, request)
-        assert "probe.erase, as edited: not that one" in result.left[0] and await house.notes() == ["one"]
+        assert "left as it is (ann: leave it)" in result.left[0] and await house.notes() == ["one"]
+
+
+async def test_an_edited_undo_that_takes_two_people_is_asked_anew(house_of: HouseOf) -> None:
+    async with house_of(limits=NO_MORE, tools=QUICK, approvals={"quorum": 2}) as house:
+        await house.put("trouble", "erase", {"fail": "failed:1"})
+        handle = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", fail="failed")))
+        await house.ended(handle)
+        first = await asked(house, handle)
+        await decide(house, first, "edit", arguments={"id": "another"})
+        found = await house.until(handle, lambda found: bool(found.waiting) and found.waiting[0].id != first.id)
+        second = found.waiting[0]
+        assert (second.editor, second.supersedes) == ("ann", first.id) and await house.notes() == ["one"]
+        await decide(house, second)
+        await decide(house, second, by="bob")
+        await closed(house, second)
+        found = await house.explained(handle)
+        assert [request.state for request in found.requests if request.id == second.id] == ["consumed"]
 
 
 async def test_a_forged_continuation_is_refused(house: House) -> None:

@@ -1,0 +1,54 @@
+"""Who is logged in to the console: one-time links, and sessions that end where a person says so. Only hashes of secrets are kept."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from database import Tx
+
+OFFER = "INSERT INTO console_link (tenant, hash, person, expires_at) VALUES ($1, $2, $3, now() + $4)"
+TAKE = """
+UPDATE console_link SET used_at = now() WHERE tenant = $1 AND hash = $2 AND used_at IS NULL AND expires_at > now() RETURNING person
+"""
+BEGIN = "INSERT INTO console_session (tenant, id, person, way, expires_at) VALUES ($1, $2, $3, $4, now() + $5)"
+PERSON = "SELECT person FROM console_session WHERE tenant = $1 AND id = $2 AND ended_at IS NULL AND expires_at > now()"
+END = "UPDATE console_session SET ended_at = now() WHERE tenant = $1 AND id = $2 AND ended_at IS NULL"
+LINK_HOLDS, SESSION_HOLDS = timedelta(minutes=10), timedelta(hours=12)
+
+
+async def offer(tx: Tx, person: str) -> str:
+    """Make a link's secret for a person, good once and for ten minutes."""
+    secret = secrets.token_urlsafe(32)
+    await tx.execute(OFFER, tx.tenant, _hash(secret), person, LINK_HOLDS)
+    return secret
+
+
+async def take(tx: Tx, secret: str) -> str | None:
+    """Use a link up and return whom it is for; None where it was used, is too old, or never was."""
+    return await tx.value(TAKE, tx.tenant, _hash(secret))
+
+
+async def begin(tx: Tx, person: str, way: str) -> str:
+    """Begin a session of twelve hours and return its id. way: link or oidc."""
+    id = secrets.token_urlsafe(24)
+    await tx.execute(BEGIN, tx.tenant, _hash(id).hex(), person, way, SESSION_HOLDS)
+    return id
+
+
+async def person_of(tx: Tx, session: str) -> str | None:
+    """Return whose session it is, None where it is over."""
+    return await tx.value(PERSON, tx.tenant, _hash(session).hex())
+
+
+async def end(tx: Tx, session: str) -> None:
+    """End a session, whoever holds its cookie."""
+    await tx.execute(END, tx.tenant, _hash(session).hex())
+
+
+def named(session: str) -> str:
+    """Return a name of a session that lets nobody in."""
+    return _hash(session).hex()[:16]
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
