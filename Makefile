@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(BIN)/python starter.py
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Semantic Kernel needs another `mcp` than Perdure, so its functions are tested in an environment of their own.
 SEMANTIC_KERNEL := semantic-kernel asyncpg grpcio grpcio-health-checking grpcio-reflection httpx2 jsonschema pgvector protobuf psutil \
 	pydantic-settings pytest pytest-asyncio pytest-timeout rfc8785 structlog temporalio[pydantic]
 
-.PHONY: demo test test-semantic-kernel lint format bench chaos up down lock lock-semantic-kernel clean proto
+.PHONY: demo test test-semantic-kernel lint format bench chaos up down lock lock-semantic-kernel clean proto browser
 .DELETE_ON_ERROR:
 
 demo: .venv/.synced
@@ -15,6 +16,10 @@ demo: .venv/.synced
 test: .venv/.synced
 	@$(BIN)/python -m devstack.temporal_program
 	$(BIN)/pytest $(ARGS)
+
+# The console's tests want a browser; without one they are skipped.
+browser:
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends chromium; }
 
 test-semantic-kernel: .venv-sk/.synced
 	.venv-sk/bin/python -m pytest --noconftest -o filterwarnings= tests/semantic_kernel/functions.py $(ARGS)

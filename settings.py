@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     model_port: int = 8411
     model_timeout: float = Field(default=120.0, gt=0, description="seconds one model call may take")
 
+    embedding_base_url: str | None = None
+    """An OpenAI-compatible endpoint for embeddings; without it the packaged model makes them."""
+    embedding_api_key: SecretStr | None = None
+    embedding_model: str | None = None
+
     smtp_url: str | None = None
     smtp_port: int = 8425
     receiver_url: str | None = None
@@ -92,6 +97,31 @@ class Settings(BaseSettings):
     """Whether such calls may travel in clear beyond this machine, as where a service mesh encrypts them."""
     secrets: Folder | None = None
     """A folder with one file for each secret, as a cluster mounts them; PERDURE_SECRET_<NAME> comes first."""
+
+    console_host: str = "127.0.0.1"
+    console_port: int = 8431
+    console_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$")
+    """What people type to reach the console, as `https://perdure.example`; None: this machine's own address."""
+    console_key: str = "CONSOLE_KEY"
+    """Name of the secret that signs the console's cookies."""
+    oidc_issuer: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Who says who people are, by OpenID Connect."""
+    oidc_client: str | None = None
+    oidc_secret: str = "OIDC_SECRET"
+    """Name of the secret with which the console proves itself to the issuer."""
+
+    slack_api: str = Field(default="https://slack.com/api/", pattern=r"^https?://\S+/$")
+    slack_host: str = "127.0.0.1"
+    slack_port: int = 8434
+    """Where Slack's deliveries come in over HTTP, as a proxy with TLS hands them on."""
+    slack_channel: str | None = None
+    """The id of the channel that shows requests whose groups have none of their own,"""
+    slack_channels: dict[str, str] = {}
+    """and approval group -> channel id, as JSON."""
+    slack_bot_token: str = "SLACK_BOT_TOKEN"
+    """Names of secrets: the app's token (xoxb), what it is signed with over HTTP, and its token of socket mode (xapp)."""
+    slack_signing_secret: str = "SLACK_SIGNING_SECRET"
+    slack_app_token: str = "SLACK_APP_TOKEN"
 
     metrics_port: int = 9464
     metrics_host: str = "127.0.0.1"
@@ -123,6 +153,11 @@ class Settings(BaseSettings):
             return (self.secrets / name).read_text().rstrip("\n") or None if self.secrets else None
         except OSError:
             return None
+
+    @property
+    def console_address(self) -> str:
+        """What people type to reach the console."""
+        return self.console_url or f"http://{self.console_host}:{self.console_port}"
 
     @cached_property
     def temporal(self) -> dict[str, Any]:

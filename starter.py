@@ -6,13 +6,32 @@ from contextlib import suppress
 
 import typer
 
-from channels.cli import approvals, automations, calendar, demo, operate, reconcile, runs, show, stack, tools, undo
+from channels.cli import (
+    approvals,
+    automations,
+    calendar,
+    console,
+    demo,
+    memory,
+    operate,
+    people,
+    reconcile,
+    runs,
+    show,
+    slack,
+    stack,
+    tools,
+    undo,
+)
+
+COMMANDS = (demo, stack, automations, runs, show, operate, approvals, people, console, slack, calendar, tools, undo, reconcile, memory)
+"""In the order in which `--help` lists them."""
 
 
 def main() -> None:
     """Parse the command line and call the command."""
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Durable execution for AI agents.")
-    for commands in (demo, stack, automations, runs, show, operate, approvals, calendar, tools, undo, reconcile):
+    for commands in COMMANDS:
         commands.register(app)
     try:
         app()

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import structlog
@@ -19,11 +19,14 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 import logs
 from activities.act import Acting
+from activities.embedder import embedders_of
 from activities.forks import Forking
+from activities.indexer import Indexer
 from activities.interceptor import Boundary
 from activities.model import Model
 from activities.operations import Operating
 from activities.propose import Proposing
+from activities.recall_watch import RecallWatch
 from activities.reconcile import Reconciling
 from activities.rulings import Ruling
 from activities.runs import Opening
@@ -109,13 +112,19 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for ending in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ending, stop.set)
-    shared = services(settings, database)
-    async with model_of(settings) as model, make(settings, client, shared, model):
-        sweeper = Sweeper(database, client, settings.tenant)
+    async with AsyncExitStack() as stack:
+        model = await stack.enter_async_context(model_of(settings))
+        embedders = await stack.enter_async_context(embedders_of(settings))
+        shared = services(settings, database, embedders)
+        await stack.enter_async_context(make(settings, client, shared, model))
+        sweeper, watch = Sweeper(database, client, settings.tenant), RecallWatch(database, settings.tenant)
+        indexer = Indexer(database, embedders, settings.tenant)
         page = metrics_page.page(core_port, database.check)
         LOG.info("working", task_queue=settings.task_queue, metrics=f"{settings.metrics_host}:{settings.metrics_port}")
         beside = [
             asyncio.create_task(sweeper.run()),
+            asyncio.create_task(indexer.run()),
+            asyncio.create_task(watch.run()),
             asyncio.create_task(metrics_page.serve(page, settings.metrics_host, settings.metrics_port)),
         ]
         await stop.wait()

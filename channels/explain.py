@@ -107,6 +107,8 @@ def _notes(body: dict[str, Any]) -> Iterator[str]:
         given = ", ".join(f"{name} {_short(value)}" for name, value in read["arguments"].items())
         asked = " (the model asked)" if read["by"] == "model" else ""
         yield f"read {read['tool']} {read['digest']}: {given or 'no arguments'}{asked}"
+    for memory in body.get("memories", ()):
+        yield from _remembered(memory)
     for wrong in body.get("sent_back", ()):
         yield f"an answer was sent back: {_short(wrong)}"
     said = ""
@@ -116,6 +118,18 @@ def _notes(body: dict[str, Any]) -> Iterator[str]:
         said = action.get("why", "")
         rules = f" [{', '.join(action['rules'])}]" if action.get("rules") else ""
         yield f"{action['step']} {action['tool']}, {OUTCOMES.get(action['outcome'], action['outcome'])}{rules}{reason}"
+
+
+def _remembered(memory: dict[str, Any]) -> Iterator[str]:
+    """Name each fact that a decision was shown, and where it comes from; its text is where it can be forgotten."""
+    how = "by words only" if memory["mode"] == "keywords" else f"by words and meaning ({memory['mode']})"
+    worse = f", since {_short(memory['degraded'])}" if memory["degraded"] else ""
+    left = f", {len(memory['left_out'])} more did not fit" if memory["left_out"] else ""
+    yield f"recalled {len(memory['hits'])} facts for {_short(memory['query'])} {how}{worse}{left}"
+    for hit in memory["hits"]:
+        about = f" about {_short(hit['subject'])}" if hit["subject"] else ""
+        source = f"run {hit['lineage']} {hit['step']}" if hit["lineage"] else f"episodes {', '.join(hit['sources'][:3]) or 'unknown'}"
+        yield f"  {hit['kind']} {hit['id']}{about}, of {hit['at'][:10]}, from {source} (score {hit['score']}, {hit['via']})"
 
 
 OUTCOMES = {"allow": "allowed", "deny": "denied", "require_approval": "a person is asked"}
@@ -155,6 +169,8 @@ def _configuration(body: dict[str, Any]) -> str:
         return f"{body['by']} ordered that it be undone{since}{unseen}{reason}"
     if body["event"] in OPERATED:
         return _operated(body)
+    if body["event"] == "not remembered":
+        return f"what {body['tool']} did is not remembered: {_short(body['why'])}"
     summary = f": {_short(body['summary'])}" if body.get("summary") else ""
     return f"{body['event']}{summary}"
 

@@ -82,6 +82,10 @@ async def _worker_command(settings: Settings, progress: Progress) -> list[str]:
     return [sys.executable, "worker.py", "--build", code_version(ROOT)]
 
 
+async def _console_command(settings: Settings, progress: Progress) -> list[str]:
+    return python_module("channels.console", "--build", code_version(ROOT))
+
+
 def code_version(root: Path) -> str:
     """Return the first 12 characters of the SHA-256 of the program's own modules."""
     modules = [*root.glob("*.py"), *(path for folder in PACKAGES for path in (root / folder).rglob("*.py"))]
@@ -157,9 +161,19 @@ WORKER = Daemon(
     seconds=60.0,
     grace=40.0,
 )
+CONSOLE = Daemon(
+    name="console",
+    title="the console",
+    ports=("console_port",),
+    command=_console_command,
+    answers=lambda settings: gets(f"http://127.0.0.1:{settings.console_port}/healthz"),
+    seconds=60.0,
+)
 SERVERS: tuple[Part, ...] = (TEMPORAL, POSTGRES, MODEL, MAIL, SOCIAL)
 """Started together; the worker needs them all."""
-PARTS: Mapping[str, Part] = {part.name: part for part in (*SERVERS, WORKER)}
+PROGRAMS: tuple[Daemon, ...] = (WORKER, CONSOLE)
+"""What stands on the servers, started one after another when the tables are laid."""
+PARTS: Mapping[str, Part] = {part.name: part for part in (*SERVERS, *PROGRAMS)}
 
 
 def supplied(part: Part, settings: Settings) -> str | None:

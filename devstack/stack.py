@@ -10,7 +10,7 @@ from contracts.errors import StackError
 from database import migrate
 from devstack import postgres, stack_file
 from devstack.part import Part
-from devstack.parts import PARTS, POSTGRES, SERVERS, TEMPORAL, WORKER, supplied
+from devstack.parts import CONSOLE, PARTS, POSTGRES, PROGRAMS, SERVERS, TEMPORAL, WORKER, supplied
 from devstack.progress import Progress, silent
 from settings import Settings
 
@@ -30,8 +30,8 @@ async def up(
         await _start_servers(settings, [part for part in SERVERS if part.name in parts], progress)
         said = stack_file.read(settings)
         if said != before:
-            # It holds connections to what it was told when it started.
-            await WORKER.stop(settings)
+            # They hold connections to what they were told when they started.
+            await asyncio.gather(*(program.stop(settings) for program in PROGRAMS))
         settings = stack_file.reread(settings, before)
         if "postgres" in parts:
             await _lay_tables(settings, progress)
@@ -39,6 +39,8 @@ async def up(
             await prepare(settings)
         if "worker" in parts:
             await start_worker(settings, progress)
+        if "console" in parts and may_serve(settings):
+            await start_console(settings, progress)
         return settings
 
 
@@ -48,11 +50,22 @@ async def start_worker(settings: Settings, progress: Progress = silent) -> None:
     progress(WORKER.name, "")
 
 
+async def start_console(settings: Settings, progress: Progress = silent) -> None:
+    """Start the console if it is not running today's code, and wait until it answers."""
+    await CONSOLE.start(settings, progress)
+    progress(CONSOLE.name, "")
+
+
+def may_serve(settings: Settings) -> bool:
+    """Whether a console can sign its cookies: on one machine it makes itself a key, elsewhere somebody has to set one."""
+    return settings.one_machine or settings.secret(settings.console_key) is not None
+
+
 async def down(settings: Settings, progress: Progress = silent) -> list[str]:
-    """Stop every part that we started, the worker first, and return their names; what they hold on disk stays."""
+    """Stop every part that we started, the programs first, and return their names; what they hold on disk stays."""
     with stack_file.alone(settings):
         stopped = [part.name for part in PARTS.values() if part.pid(settings) is not None]
-        await _stop(WORKER, settings, progress)
+        await asyncio.gather(*(_stop(program, settings, progress) for program in PROGRAMS))
         await asyncio.gather(*(_stop(part, settings, progress) for part in SERVERS))
         stack_file.write(settings, {})
     return stopped

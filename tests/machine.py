@@ -23,7 +23,7 @@ from tests import arrivals
 from tests.arrivals import Arrived
 from tests.servers import free_port, until
 
-PORTS = ("temporal_port", "temporal_ui_port", "model_port", "smtp_port", "receiver_port", "metrics_port")
+PORTS = ("temporal_port", "temporal_ui_port", "model_port", "smtp_port", "receiver_port", "metrics_port", "console_port")
 NOW = {"first_slot_seconds": 0, "slot_every_seconds": 0}
 NOTES = ROOT / "automations" / "content-ops" / "examples" / "notes"
 

@@ -1,27 +1,15 @@
 """Commands that operate one run: pause, resume, cancel, retry a step, and fork it from a point in its past."""
 
 import getpass
-import secrets
 from typing import Annotated, Any
 
 import typer
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
 
-from activities.operations import at_once
 from channels.cli import link, screen
 from channels.cli.approvals import CHANNEL, wake
-from channels.cli.runs import AlreadyRunning
-from contracts import names
-from contracts.errors import PerdureError
+from channels.operating import AlreadyRunning, Operator
 from contracts.operations import Operated, StepWord, Word
-from contracts.runs import Fork, StartRequest
 from database import Database
-from ledger import lineage, operations, records
-from ledger.lineage import Point
-from ledger.runs import RunRow
-from policies import bundles
-from policies.bundles import Bundles
 from settings import Settings
 
 
@@ -114,83 +102,40 @@ def _changed(name: str, run: str, by: str | None, reason: str, tenant: str | Non
 
 
 async def _change(settings: Settings, tenant: str, name: str, run: str, by: str | None, reason: str) -> Operated:
-    change, word = operations.pause if name == "pause" else operations.resume, _word(by, reason)
-    async with link.database(settings) as database:
-        row = await link.find_run(database, tenant, run)
-        async with database.transaction(tenant) as tx:
-            result = await change(tx, row.lineage, word, channel=CHANNEL)
-        await _settled(settings, database, tenant, row, name, word, result)
-    return result
-
-
-async def _settled(settings: Settings, database: Database, tenant: str, run: RunRow, name: str, word: Word, result: Operated) -> None:
-    """Wake the run at once, or put a refusal on record."""
-    if result.accepted:
-        await wake(settings, database, tenant)
-        return
-    async with database.transaction(tenant) as tx:
-        body = {"event": "refused", "signal": name, "why": result.message, "channel": CHANNEL, **word.model_dump()}
-        await records.append(tx, f"{run.lineage}/refused/{secrets.token_hex(8)}", "access", run.lineage, None, body)
-
-
-async def _cancel(settings: Settings, tenant: str, run: str, by: str | None, reason: str, ending: str | None) -> Operated:
     word = _word(by, reason)
     async with link.database(settings) as database:
         row = await link.find_run(database, tenant, run)
-        client = await link.temporal(settings)
-        async with database.transaction(tenant) as tx:
-            result = await operations.cancel(tx, row.lineage, word, channel=CHANNEL, ending=ending)
-        await _settled(settings, database, tenant, row, "cancel", word, result)
-    if result.accepted:
-        try:
-            # A second time too: should the first have ended between the row and this, the run still waits for it. It is for this
-            # run only, and not for a later one of the same workflow ID.
-            await client.get_workflow_handle(row.workflow_id, first_execution_run_id=row.lineage).cancel()
-        except RPCError as error:
-            if error.status != RPCStatusCode.NOT_FOUND:
-                raise
-            raise PerdureError(f"Temporal has no {row.workflow_id} under way (any more): `starter.py reconcile` settles its row") from None
-    return result
+        operated = operator(settings, database, tenant)
+        return await (operated.pause(row, word) if name == "pause" else operated.resume(row, word))
+
+
+async def _cancel(settings: Settings, tenant: str, run: str, by: str | None, reason: str, ending: str | None) -> Operated:
+    async with link.database(settings) as database:
+        row = await link.find_run(database, tenant, run)
+        return await operator(settings, database, tenant).cancel(row, _word(by, reason), ending)
 
 
 async def _retry(settings: Settings, tenant: str, run: str, step: str, by: str | None, reason: str) -> Operated:
-    word, claim = StepWord(by=by or getpass.getuser(), reason=reason, step=step), secrets.token_hex(8)
+    word = StepWord(by=by or getpass.getuser(), reason=reason, step=step)
     async with link.database(settings) as database:
         row = await link.find_run(database, tenant, run)
-        async with database.transaction(tenant) as tx:
-            result = await operations.retry(tx, row.lineage, word, channel=CHANNEL, claim=claim)
-        if result.open:
-            client = await link.temporal(settings)
-            result = await at_once(database, client, tenant, row, word, result, channel=CHANNEL, claim=claim)
-        await _settled(settings, database, tenant, row, "retry", word, result)
-    return result
+        return await operator(settings, database, tenant).retry(row, word)
 
 
 async def _fork(
     settings: Settings, tenant: str, run: str, at: str, bundle: str | None, id: str | None, by: str | None, reason: str
 ) -> dict[str, Any]:
-    word = _word(by, reason)
     async with link.database(settings) as database:
         row = await link.find_run(database, tenant, run)
-        point, hash = await _point(database, tenant, row, at, bundle)
-        kind = names.PATTERNS[(await Bundles(database).get(tenant, hash or row.bundle)).settings.pattern]
-    fork = Fork(lineage=row.lineage, step=at, bundle=hash, reason=word.reason)
-    request = StartRequest(automation=row.automation, tenant=tenant, starter=word.by, fork=fork)
-    workflow_id = id or f"{row.workflow_id}-fork-{secrets.token_hex(3)}"
-    client = await link.temporal(settings)
-    try:
-        handle = await client.start_workflow(kind, request, id=workflow_id, task_queue=settings.task_queue)
-    except WorkflowAlreadyStartedError:
-        raise AlreadyRunning(f"{workflow_id} is running already; another --id starts another fork") from None
-    named = {"workflow_id": handle.id, "run_id": handle.first_execution_run_id, "from": row.workflow_id}
-    return {**named, "kept": point.kept, "again": point.again}
+        made = await operator(settings, database, tenant).fork(row, at, _word(by, reason), bundle=bundle, id=id)
+    named = {"workflow_id": made.workflow_id, "run_id": made.run_id, "from": made.original}
+    return {**named, "kept": made.kept, "again": made.again}
 
 
-async def _point(database: Database, tenant: str, row: RunRow, at: str, bundle: str | None) -> tuple[Point, str | None]:
-    """Look at what the start will ask for, so that a wrong step or bundle is told at once. Raises: BadInput."""
-    async with database.transaction(tenant) as tx:
-        point = await lineage.point(tx, row, at)
-        hash = await bundles.named(tx, row.automation, bundle) if bundle else None
-    if hash is not None:
-        (await Bundles(database).get(tenant, hash)).check_input(row.input)
-    return point, hash
+def operator(settings: Settings, database: Database, tenant: str) -> Operator:
+    """Return what operates a tenant's runs from the command line."""
+
+    async def wakes(tenant: str) -> None:
+        await wake(settings, database, tenant)
+
+    return Operator(database, lambda: link.temporal(settings), wakes, settings.task_queue, tenant, CHANNEL)

@@ -63,7 +63,7 @@ async def run_status(settings: Read, workflow_id: str) -> str:
 
 async def test_up_starts_the_parts_and_tells_the_settings_where_they_are(settings: Read) -> None:
     told = await up(settings)
-    assert await states(settings) == dict.fromkeys(PARTS, "running") | {"model": "stopped", "worker": "stopped"}
+    assert await states(settings) == dict.fromkeys(PARTS, "running") | {"model": "stopped", "worker": "stopped", "console": "stopped"}
     assert told == settings()
     assert told.one_machine
     assert (told.smtp_url, told.receiver_url) == (f"smtp://127.0.0.1:{told.smtp_port}", f"http://127.0.0.1:{told.receiver_port}")

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from channels.cli.calendar import when
+from channels.slots import when
 from contracts.errors import BadInput
 
 NOW = datetime(2030, 1, 31, 9, tzinfo=UTC)

@@ -58,7 +58,14 @@ def test_prompts_stay_short_with_eight_long_notes(bundle: Bundle, tools: dict[st
     notes = [{"id": f"folder/note-{i}.md", "title": "long " * 24, "excerpt": "words " * 33, "sha256": "0" * 64} for i in range(8)]
     failed = [{"step": "s1.publish", "tool": "blog.publish", "detail": "the site is read-only"}]
     offered = [shape.model_dump() for name, shape in shapes(bundle, tools).items() if name in bundle.settings.agents["editor"].tools]
-    values = {"goal": bundle.settings.goal, "input": {"theme": "t"}, "sources": {"notes": notes}, "tools": offered, "failed": failed}
+    values = {
+        "goal": bundle.settings.goal,
+        "input": {"theme": "t"},
+        "sources": {"notes": notes},
+        "published": {"hits": []},
+        "tools": offered,
+        "failed": failed,
+    }
     for agent, most in (("planner", 3400), ("editor", 8000)):
         prompt = render(bundle.prompt(agent)[0], values)
         assert len(prompt) < most and "the site is read-only" in prompt

@@ -1,0 +1,1 @@
+"""The web console and its API: views of the ledger, and no truth of their own."""

@@ -1,0 +1,179 @@
+"""The same by API: everything that the console shows and does, as JSON."""
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from channels import explain, slots
+from channels.console import answers, calendar, inbox, memory, numbers, run, runs
+from channels.console.answers import Asked, AskedWhole, Done, RunBrief
+from channels.console.doors import API, Handler
+from channels.console.operation import ROOT, Operation, description
+from channels.console.risk import risk
+from channels.console.visit import Visit
+from contracts.approvals import RuleResult
+from contracts.operations import Operated
+from ledger.approvals import Request as Row
+from ledger.directory import Role
+from ledger.listing import Listed
+
+
+async def me(visit: Visit, query: Any) -> answers.Me:
+    person = visit.person
+    return answers.Me(person=person.id, name=person.name, role=person.role, groups=sorted(person.groups), tenant=visit.tenant)
+
+
+async def requests(visit: Visit, query: answers.Inbox) -> answers.Requests:
+    items, more = await inbox.listed(visit, query)
+    return answers.Requests(requests=[Asked(**_asked(item.request)) for item in items], more=more)
+
+
+async def request(visit: Visit, query: Any) -> AskedWhole:
+    row = await inbox.found(visit, visit.part("request"))
+    await visit.house.desk.look(visit.tenant, row.id, visit.person, visit.channel)
+    card = await visit.house.desk.card(visit.tenant, row.id)
+    assert card is not None
+    return AskedWhole(
+        **_asked(row), arguments=row.arguments, argument_schema=row.schema, effect=card.effect, reversible=card.reversible,
+        cost_micros=card.cost, spent_micros=card.spent, rules=list(card.rules), sources=list(card.sources), agreed=list(card.agreed),
+        needed=card.needed, silence=card.silence, warnings=list(card.warnings),
+    )  # fmt: skip
+
+
+async def rule(visit: Visit, word: answers.Word) -> answers.Ruled:
+    id = visit.part("request")
+    await inbox.found(visit, id)
+    ruling = inbox.ruled(visit, id, word.verdict, word.reason, digest=word.digest, arguments=word.arguments)
+    return _ruled(await visit.house.desk.rule(visit.tenant, ruling, visit.person, channel=visit.channel))
+
+
+async def rule_all(visit: Visit, words: answers.Words) -> answers.RuledAll:
+    results = await inbox.approved(visit, words.approve, words.reason)
+    return answers.RuledAll(results=[_ruled(result) for result in results])
+
+
+async def run_list(visit: Visit, query: answers.Runs) -> answers.RunList:
+    found, more = await runs.listed(visit, query)
+    return answers.RunList(runs=[RunBrief(**_run(one)) for one in found], more=more)
+
+
+async def run_whole(visit: Visit, query: Any) -> answers.RunWhole:
+    row = await visit.run()
+    async with visit.house.database.transaction(visit.tenant) as tx:
+        found = await explain.explain(tx, row)
+    brief: dict[str, Any] = {
+        "run": row.workflow_id, "lineage": row.lineage, "automation": row.automation, "status": row.status,
+        "paused": row.paused_at is not None and row.status == "running", "summary": row.summary, "starter": row.starter,
+        "started_at": row.started_at, "ended_at": row.ended_at, "spent_micros": found.spent, "limit_micros": found.limit,
+        "waiting": len(found.waiting),
+    }  # fmt: skip
+    steps = [answers.StepView(**{name: getattr(step, name) for name in answers.StepView.model_fields}) for step in found.steps]
+    timeline = [
+        answers.MomentView(at=moment.at, kind=moment.kind, step=moment.step, text=moment.text, notes=list(moment.notes))
+        for moment in found.timeline
+    ]
+    return answers.RunWhole(
+        **brief, bundle=row.bundle, input=row.input, notes=await run.standing_of(visit, found), steps=steps, timeline=timeline,
+        forked_from=found.original.workflow_id if found.original else None, forks=[fork.workflow_id for fork in found.forks],
+    )  # fmt: skip
+
+
+def operate(verb: str) -> Any:
+    """Return what does one verb to a run."""
+
+    async def work(visit: Visit, word: Any) -> Response:
+        result: Operated = await run.operated(visit, await visit.run(), verb, word.model_dump())
+        done = Done(accepted=result.accepted, changed=result.changed, message=result.message)
+        return JSONResponse(done.model_dump())
+
+    return work
+
+
+async def entries(visit: Visit, query: Any) -> answers.Calendar:
+    async with visit.house.database.transaction(visit.tenant) as tx:
+        found = await slots.entries(tx, visit.part("automation"))
+    return answers.Calendar(entries=[_entry(one) for one in found])
+
+
+async def move(visit: Visit, word: answers.Move) -> answers.Entry:
+    return _entry(await calendar.moved_to(visit, visit.part("automation"), visit.part("entry"), word.at))
+
+
+async def house_numbers(visit: Visit, query: answers.Days) -> answers.Numbers:
+    return await numbers.counted(visit, query.days)
+
+
+async def facts(visit: Visit, query: answers.Find) -> answers.Facts:
+    found = await memory.found(visit, query.q)
+    return answers.Facts(facts=[answers.Fact(**{name: getattr(fact, name) for name in answers.Fact.model_fields}) for fact in found])
+
+
+async def forget(visit: Visit, word: answers.Forget) -> answers.Done:
+    return Done(accepted=True, changed=True, message=await memory.forgotten(visit, word.subject, word.reason))
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("GET", f"{ROOT}/me", "viewer", "Say who is asking", me, answers.Me),
+    Operation("GET", f"{ROOT}/requests", "viewer", "List what waits for a person", requests, answers.Requests, query=answers.Inbox),
+    Operation("GET", f"{ROOT}/requests/{{request}}", "viewer", "Show one request with the action it is about", request, AskedWhole),
+    Operation("POST", f"{ROOT}/requests/{{request}}/ruling", "approver", "Rule on a request", rule, answers.Ruled, body=answers.Word),
+    Operation(
+        "POST", f"{ROOT}/rulings", "approver", "Approve identical requests of low risk", rule_all, answers.RuledAll, body=answers.Words
+    ),
+    Operation("GET", f"{ROOT}/runs", "viewer", "List runs", run_list, answers.RunList, query=answers.Runs),
+    Operation("GET", f"{ROOT}/runs/{{run}}", "viewer", "Show a run with its plan and timeline", run_whole, answers.RunWhole),
+    Operation("POST", f"{ROOT}/runs/{{run}}/pause", "operator", "Let nothing new begin", operate("pause"), Done, body=answers.Because),
+    Operation("POST", f"{ROOT}/runs/{{run}}/resume", "operator", "Let a paused run go on", operate("resume"), Done, body=answers.Because),
+    Operation("POST", f"{ROOT}/runs/{{run}}/cancel", "operator", "End a run", operate("cancel"), Done, body=answers.Cancel),
+    Operation("POST", f"{ROOT}/runs/{{run}}/retry", "operator", "Try a step again", operate("retry"), Done, body=answers.Retry),
+    Operation("POST", f"{ROOT}/runs/{{run}}/fork", "operator", "Begin a new run in its past", operate("fork"), Done, body=answers.Fork),
+    Operation("POST", f"{ROOT}/runs/{{run}}/undo", "operator", "Undo what an ended run did", operate("undo"), Done, body=answers.Undo),
+    Operation("GET", f"{ROOT}/calendar/{{automation}}", "viewer", "List what goes out when", entries, answers.Calendar),
+    Operation("POST", f"{ROOT}/calendar/{{automation}}/{{entry}}", "operator", "Move an entry", move, answers.Entry, body=answers.Move),
+    Operation("GET", f"{ROOT}/numbers", "viewer", "Say how the house is doing", house_numbers, answers.Numbers, query=answers.Days),
+    Operation("GET", f"{ROOT}/memory", "viewer", "Find what is remembered", facts, answers.Facts, query=answers.Find),
+    Operation("POST", f"{ROOT}/memory/forget", "admin", "Forget all about a subject", forget, Done, body=answers.Forget),
+)
+
+
+def rules() -> list[tuple[str, str, Role, Handler]]:
+    """Return method, path, the least role, and what answers, for each operation."""
+    return [(operation.method, operation.path, operation.role, operation.handler) for operation in OPERATIONS]
+
+
+async def openapi(asked: Request) -> Response:
+    """Describe the API."""
+    return JSONResponse(await asyncio.to_thread(description, OPERATIONS))
+
+
+def asks(asked: Request) -> bool:
+    """Whether a program asks."""
+    return asked.url.path.startswith(API)
+
+
+def wrong(why: str, status: int) -> Response:
+    """Say what was wrong."""
+    return JSONResponse({"error": why}, status)
+
+
+def _asked(row: Row) -> dict[str, Any]:
+    return {
+        "request": row.id, "tool": row.tool, "step": row.step, "run": row.workflow_id, "lineage": row.lineage, "digest": row.digest,
+        "groups": list(row.groups), "because": row.reason, "question": row.question, "state": row.state, "risk": risk(row),
+        "asked_at": row.created_at, "deadline": row.deadline, "ruled_by": row.ruled_by, "ruled_at": row.ruled_at,
+    }  # fmt: skip
+
+
+def _ruled(result: RuleResult) -> answers.Ruled:
+    return answers.Ruled(request=result.request, accepted=result.accepted, ended=result.ended, message=result.message)
+
+
+def _run(one: Listed) -> dict[str, Any]:
+    named = ("lineage", "automation", "status", "paused", "summary", "starter", "started_at", "ended_at", "limit_micros", "waiting")
+    return {"run": one.workflow_id, "spent_micros": one.spent, **{name: getattr(one, name) for name in named}}
+
+
+def _entry(one: slots.Entry) -> answers.Entry:
+    return answers.Entry(**{name: getattr(one, name) for name in answers.Entry.model_fields})

@@ -1,0 +1,168 @@
+"""The inbox: what waits for a person, and a person's word on it."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from channels.card import text as whole_text
+from channels.console import editing
+from channels.console.answers import Inbox
+from channels.console.risk import RISKS, Risk, risk, sameness, together
+from channels.console.visit import NotFound, Visit
+from channels.desk import Filters
+from contracts.approvals import RuleResult, Ruling, Verdict
+from contracts.errors import BadInput
+from ledger import approvals, feed
+from ledger.approvals import Request
+
+MOST = 1000
+GIST = 3  # arguments
+AGES = {"": 0.0, "1h": 3600.0, "8h": 28_800.0, "1d": 86_400.0}
+TOGETHER = 100  # requests in one word
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the inbox. alike: how many in this list ask for the same."""
+
+    request: Request
+    risk: Risk
+    alike: int
+    same: str
+
+    @property
+    def gist(self) -> list[tuple[str, str]]:
+        """What tells it from others at a glance: its first arguments that say something."""
+        said = [(name, whole_text(value)) for name, value in self.request.arguments.items() if value not in ("", False, None, [], {})]
+        return said[:GIST]
+
+
+async def inbox(visit: Visit) -> Response:
+    """List what waits, by group, age and risk, oldest first."""
+    wanted = Inbox.model_validate(dict(visit.request.query_params))
+    items, more = await listed(visit, wanted)
+    groups = visit.person.groups | {group for item in items for group in item.request.groups} | {wanted.group} - {""}
+    values: dict[str, Any] = {"items": items, "more": more, "groups": sorted(groups), "chosen": wanted, "risks": RISKS, "ages": AGES}
+    if visit.partial and visit.request.headers.get("hx-target") == "list":
+        return visit.page("list.html", **values)
+    async with visit.house.database.transaction(visit.tenant) as tx:
+        mark = await feed.mark(tx)
+    return visit.page("inbox.html", mark=mark, title="Inbox", **values)
+
+
+async def listed(visit: Visit, wanted: Inbox) -> tuple[list[Item], bool]:
+    """Return the requests that are wanted, and whether there are more."""
+    filters = Filters(
+        group=wanted.group or None, mine=wanted.mine, older_seconds=AGES[wanted.age], limit=MOST if wanted.risk else wanted.limit + 1
+    )
+    found = await visit.house.desk.open(visit.tenant, visit.person, filters)
+    chosen = [request for request in found if not wanted.risk or risk(request) == wanted.risk]
+    alike = Counter(map(sameness, chosen[: wanted.limit]))
+    items = [Item(request, risk(request), alike[same], same) for request in chosen[: wanted.limit] for same in [sameness(request)]]
+    return items, len(chosen) > wanted.limit
+
+
+async def found(visit: Visit, id: str) -> Request:
+    """Return a request. Raises: NotFound."""
+    async with visit.house.database.transaction(visit.tenant) as tx:
+        request = await approvals.read(tx, id)
+    if request is None:
+        raise NotFound(f"there is no request {id[:80]!r} here")
+    return request
+
+
+async def request(visit: Visit) -> Response:
+    """Show the whole card of a request, and note that it was seen."""
+    id = visit.part("request")
+    shown = await found(visit, id)
+    await visit.house.desk.look(visit.tenant, id, visit.person, visit.channel)
+    return await _shown(visit, shown)
+
+
+async def _shown(
+    visit: Visit, shown: Request, result: RuleResult | None = None, *, status: int = 200, given: dict[str, str] | None = None,
+    problems: dict[str, str] | None = None, **values: Any,
+) -> Response:  # fmt: skip
+    house = visit.house
+    card = await house.desk.card(visit.tenant, shown.id)
+    form = editing.fields(shown.schema, shown.arguments, given, problems)
+    template = "card.html" if visit.partial else "request.html"
+    return visit.page(
+        template, status, request=shown, card=card, risk=risk(shown), fields=form, result=result, editing=given is not None,
+        problems=problems or {}, title=f"{shown.tool} {shown.step}", **values,
+    )  # fmt: skip
+
+
+async def argument(visit: Visit) -> Response:
+    """Give one argument whole, as plain text."""
+    shown, name = await found(visit, visit.part("request")), visit.part("name")
+    if name not in shown.arguments:
+        raise NotFound("the request has no such argument")
+    return PlainTextResponse(whole_text(shown.arguments[name]), headers={"content-security-policy": "default-src 'none'; sandbox"})
+
+
+async def approve(visit: Visit) -> Response:
+    """Approve a request as it was seen."""
+    return await _say(visit, "approve")
+
+
+async def reject(visit: Visit) -> Response:
+    """Reject a request with a reason."""
+    return await _say(visit, "reject")
+
+
+async def _say(visit: Visit, verdict: Verdict) -> Response:
+    form = await visit.form()
+    ruling = ruled(visit, visit.part("request"), verdict, form.get("reason", ""), digest=form.get("digest"))
+    result = await visit.house.desk.rule(visit.tenant, ruling, visit.person, channel=visit.channel)
+    return await _shown(visit, await found(visit, ruling.request), result, status=200 if result.accepted else 409)
+
+
+async def edit(visit: Visit) -> Response:
+    """Approve with other arguments; what does not fit the tool's schema is shown beside its field."""
+    form = await visit.form()
+    shown = await found(visit, visit.part("request"))
+    typed = {name: value for name, value in form.items() if name.startswith(editing.PREFIX)}
+    arguments, problems = editing.read(shown.schema, shown.arguments, typed)
+    if problems:
+        return await _shown(visit, shown, status=422, given=typed, problems=problems)
+    ruling = ruled(visit, shown.id, "edit", form.get("reason", ""), digest=form.get("digest"), arguments=arguments)
+    result = await visit.house.desk.rule(visit.tenant, ruling, visit.person, channel=visit.channel)
+    if not result.accepted:
+        return await _shown(visit, await found(visit, shown.id), result, status=409, given=typed, problems={"": result.message})
+    return await _shown(visit, await found(visit, shown.id), result)
+
+
+def ruled(
+    visit: Visit, request: str, verdict: Verdict, reason: str, *, digest: str | None, arguments: dict[str, Any] | None = None
+) -> Ruling:
+    """Return the person's ruling on what they saw. Raises: BadInput where it does not say what that was."""
+    if not digest:
+        raise BadInput("`digest` is missing: a ruling names the action that was seen")
+    return Ruling(request=request, verdict=verdict, by=visit.person.id, reason=reason, digest=digest, arguments=arguments)
+
+
+async def bulk(visit: Visit) -> Response:
+    """Approve identical requests of low risk with one word; each is ruled on by itself."""
+    form = await visit.request.form(max_files=0)
+    chosen = {str(value).partition(":")[0]: str(value).partition(":")[2] for value in form.getlist("chosen")}
+    results = await approved(visit, chosen, str(form.get("reason", "")))
+    taken = sum(result.accepted for result in results)
+    items, more = await listed(visit, Inbox.model_validate({name: form[name] for name in Inbox.model_fields if form.get(name)}))
+    said = f"{taken} approved" + "".join(f"; {result.request}: {result.message}" for result in results if not result.accepted)
+    if not visit.partial:
+        return RedirectResponse("/inbox", 303)
+    return visit.page("list.html", items=items, more=more, said=said, good=taken == len(results))
+
+
+async def approved(visit: Visit, chosen: dict[str, str], reason: str) -> list[RuleResult]:
+    """Approve requests together: id -> the digest that was seen. Raises: BadInput where they are not identical or not of low risk."""
+    if not 1 <= len(chosen) <= TOGETHER:
+        raise BadInput(f"choose 1 to {TOGETHER} requests")
+    requests = [await found(visit, id) for id in chosen]
+    if why := together(requests):
+        raise BadInput(why)
+    rulings = [ruled(visit, id, "approve", reason, digest=digest) for id, digest in chosen.items()]
+    return [await visit.house.desk.rule(visit.tenant, ruling, visit.person, channel=visit.channel) for ruling in rulings]

@@ -1,0 +1,150 @@
+"""Live pages: one reader for all of them looks for new records ten times a second at most, and hands them to whoever watches.
+
+It has a connection of its own and only reads. A NOTIFY in the transactions that write would take a lock of the whole database at commit.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from contracts.errors import BadInput
+from database import Database
+from ledger import feed
+from ledger.feed import Entry
+
+LOG = structlog.get_logger(__name__)
+EVERY = 0.1
+"""Seconds between two looks."""
+WAITING = 2000
+"""Entries that may wait for one slow page; then it is sent away, and comes back where it was."""
+REPLAYED = 5000
+"""The most a page may have missed; beyond that it is told to load itself anew."""
+
+
+@dataclass(eq=False)
+class Watcher:
+    """One page that watches a tenant, or one run of it."""
+
+    tenant: str
+    lineage: str | None
+    queue: asyncio.Queue[Entry] = field(default_factory=lambda: asyncio.Queue(WAITING))
+    overrun: bool = False
+
+    def give(self, entry: Entry) -> None:
+        """Hand on what concerns it."""
+        if self.lineage is not None and entry.lineage != self.lineage:
+            return
+        try:
+            self.queue.put_nowait(entry)
+        except asyncio.QueueFull:
+            self.overrun = True
+
+
+@dataclass
+class _Position:
+    """How far one tenant was read: every record of transactions below ``mark`` is known, and beyond it those in ``seen`` (seq -> xid)."""
+
+    mark: int
+    seen: dict[int, int] = field(default_factory=dict[int, int])
+
+    def advance(self, entries: list[Entry], mark: int) -> list[Entry]:
+        """Note what was read and return what is new of it."""
+        fresh = [entry for entry in entries if entry.seq not in self.seen]
+        self.seen |= {entry.seq: entry.xid for entry in fresh}
+        if len(entries) < feed.BATCH:
+            self.mark = max(self.mark, mark)
+            self.seen = {seq: xid for seq, xid in self.seen.items() if xid >= self.mark}
+        return fresh
+
+
+class Publisher:
+    """The one reader. ``database`` is its own pool, of one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
+        self._positions: dict[str, _Position] = {}
+        self._busy = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look until cancelled; a fault is logged, and the next look tries again."""
+        while True:
+            await self._busy.wait()
+            for tenant in list(self._watchers):
+                try:
+                    await self._look(tenant)
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                    LOG.warning("live pages could not be told", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(EVERY)
+
+    async def _look(self, tenant: str) -> None:
+        position = self._positions.get(tenant)
+        async with self._database.transaction(tenant) as tx:
+            mark = await feed.mark(tx)
+            if position is None:
+                self._positions[tenant] = _Position(mark)
+                return
+            entries = await feed.since(tx, position.mark, seen=list(position.seen))
+        for entry in position.advance(entries, mark):
+            for watcher in self._watchers[tenant]:
+                watcher.give(entry)
+
+    @asynccontextmanager
+    async def watching(self, tenant: str, lineage: str | None) -> AsyncGenerator[Watcher]:
+        """Watch for as long as the block runs."""
+        watcher = Watcher(tenant, lineage)
+        if not self._watchers[tenant]:
+            # The position of a tenant that nobody watched for a while is old: the first look takes a new one.
+            self._positions.pop(tenant, None)
+            await self._look(tenant)
+        self._watchers[tenant].add(watcher)
+        self._busy.set()
+        try:
+            yield watcher
+        finally:
+            self._watchers[tenant].discard(watcher)
+            if not self._watchers[tenant]:
+                del self._watchers[tenant]
+            if not self._watchers:
+                self._busy.clear()
+
+
+class Missed(Exception):
+    """The page has been away for too long: it has to load itself anew."""
+
+
+async def entries(publisher: Publisher, database: Database, tenant: str, lineage: str | None, after: str) -> AsyncGenerator[Entry | None]:
+    """Yield what has come since ``after``, then what comes; None now and then, so that a dead connection is noticed.
+
+    after: an `Entry.id`, or the mark that a page was made at. Each record comes at least once. Raises: BadInput, Missed.
+    """
+    mark, last = position(after)
+    async with publisher.watching(tenant, lineage) as watcher:
+        # Watching began first: what is committed meanwhile comes twice rather than never.
+        async with database.transaction(tenant) as tx:
+            missed = await feed.since(tx, mark, lineage=lineage, limit=REPLAYED)
+        if len(missed) >= REPLAYED:
+            raise Missed
+        sent = {last, *(entry.seq for entry in missed)}
+        for entry in missed:
+            if entry.seq != last:
+                yield entry
+        while not watcher.overrun:
+            found = None
+            with suppress(TimeoutError):
+                found = await asyncio.wait_for(watcher.queue.get(), timeout=10.0)
+            if found is None or found.seq not in sent:
+                yield found
+
+
+def position(after: str) -> tuple[int, int]:
+    """Read a position: mark and seq. Raises: BadInput where it is none."""
+    mark, _, seq = after.partition("-")
+    if not (mark.isascii() and mark.isdigit() and len(mark) < 20 and (not seq or (seq.isascii() and seq.isdigit() and len(seq) < 19))):
+        raise BadInput("the position in the stream of events is not one: right is what the last event had as its id")
+    return int(mark), int(seq or 0)

@@ -1,0 +1,129 @@
+"""`starter.py people`, and what people type to rule: who is at the terminal is proved, and words are signed for the Temporal CLI."""
+
+import asyncio
+import json
+import shlex
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from channels.cli import approvals as commands
+from channels.cli import people
+from contracts.approvals import Ruling
+from database import Database
+from ledger import approvals, signatures
+from ledger.approvals import Request
+from tests.integration.ledger.people import asked
+
+KEY = "k" * 40
+Typed = Callable[..., Result]
+
+
+@pytest.fixture
+def typed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """Type a command against a fresh database."""
+    monkeypatch.setenv("PERDURE_DATABASE_URL", database_url)
+    # Nobody listens there: what is ruled is ruled all the same.
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    app = typer.Typer()
+    people.register(app)
+    commands.register(app)
+    return lambda *words: CliRunner().invoke(app, list(words))
+
+
+def on(url: str, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """Do something in a transaction."""
+
+    async def done() -> Any:
+        database = await Database.connect(url, size=2)
+        try:
+            async with database.transaction("default") as tx:
+                return await work(tx)
+        finally:
+            await database.close()
+
+    return asyncio.run(done())
+
+
+def put(url: str, request: Request) -> None:
+    on(url, lambda tx: approvals.ask(tx, request))
+
+
+def told(result: Result) -> str:
+    """Return what a command said, on one line."""
+    return " ".join((result.stdout + result.stderr).split())
+
+
+def test_people_are_added_listed_disabled_and_stood_in_for(typed: Typed) -> None:
+    assert "ann is an approver in finance" in told(typed("people", "add", "ann", "--group", "finance", "--name", "Ann"))
+    assert typed("people", "add", "bob", "--role", "viewer").exit_code == 0
+    assert "'bob' is nobody who may rule" in told(typed("people", "delegate", "ann", "bob", "--group", "finance"))
+    assert "bob is an operator" in told(typed("people", "add", "bob", "--role", "operator"))
+    assert "bob rules for ann in finance until" in told(typed("people", "delegate", "ann", "bob", "--group", "finance", "--days", "2"))
+    listed = json.loads(typed("people", "list", "--json").stdout)
+    assert [(one["id"], one["role"], one["groups"]) for one in listed["people"]] == [
+        ("ann", "approver", ["finance"]),
+        ("bob", "operator", []),
+    ]
+    [given] = listed["delegations"]
+    assert typed("people", "revoke", given["id"]).exit_code == 0 and typed("people", "revoke", given["id"]).exit_code == 2
+    assert typed("people", "disable", "ann").exit_code == 0 and "disabled" in told(typed("people", "list"))
+    assert typed("people", "enable", "ann").exit_code == 0 and "nobody 'eve'" in told(typed("people", "disable", "eve"))
+
+
+def test_a_wrong_person_scope_or_role_is_told_with_what_is_right(typed: Typed) -> None:
+    assert "an id is 1 to 100 of" in told(typed("people", "add", "Ann Other"))
+    assert "there is no scope 'all'; there are: read, decide" in told(typed("people", "token", "ann", "--scope", "all"))
+    assert "no enabled person 'ann'" in told(typed("people", "token", "ann"))
+    assert typed("people", "add", "ann", "--role", "boss").exit_code == 2
+
+
+def test_a_token_says_who_is_at_the_terminal(typed: Typed, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(database_url, asked())
+    typed("people", "add", "ann", "--group", "finance")
+    typed("people", "add", "bob", "--group", "editor")
+    assert "believes signed rulings only" in told(typed("approve", "apr-1", "--by", "ann"))
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "bob").stdout.strip())
+    assert "needs group finance" in told(typed("approve", "apr-1", "--by", "ann"))
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "ann", "--scope", "read").stdout.strip())
+    assert "with the scope `decide`" in told(typed("approve", "apr-1"))
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "ann").stdout.strip())
+    assert "approved by ann" in told(typed("approve", "apr-1")) and "already decided by ann" in told(typed("approve", "apr-1"))
+    numbers = json.loads(typed("people", "numbers", "--json").stdout)
+    assert numbers["doubtful"] == [] and set(numbers["times"]) == {"channel", "role", "automation", "person"}
+
+
+def test_a_signal_is_printed_signed_for_the_person_at_the_terminal(
+    typed: Typed, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(database_url, asked())
+    typed("people", "add", "ann", "--group", "finance")
+    assert "not proved who is speaking" in told(typed("approve", "apr-1", "--print-signal"))
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "ann").stdout.strip())
+    assert f"needs PERDURE_SECRET_{signatures.KEY_NAME}" in told(typed("approve", "apr-1", "--print-signal"))
+    monkeypatch.setenv(f"PERDURE_SECRET_{signatures.KEY_NAME}", KEY)
+    signal, update = typed("approve", "apr-1", "--reason", "it's fine", "--print-signal").stdout.splitlines()
+    words = shlex.split(signal)
+    assert words[:3] == ["temporal", "workflow", "signal"] and shlex.split(update)[:4] == ["temporal", "workflow", "update", "execute"]
+    assert words[words.index("--workflow-id") + 1] == "wf-1" and words[words.index("--name") + 1] == "decide"
+    said = Ruling.model_validate_json(words[words.index("--input") + 1])
+    assert (said.by, said.reason, said.verdict) == ("ann", "it's fine", "approve")
+    result = on(database_url, lambda tx: approvals.rule(tx, said, channel="signal", trusted=False, key=KEY))
+    assert result.message == "approved by ann"
+
+
+def test_the_glass_is_broken_by_two_and_reviewed_by_a_third(typed: Typed, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(database_url, asked(("finance", 2), break_glass=["ops"]))
+    for name in ("ann", "bob"):
+        typed("people", "add", name, "--group", "ops")
+        monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", name).stdout.strip())
+        said = told(typed("break-glass", "apr-1", "--reason", "the site is down and people wait"))
+    assert "approved by bob" in said and "apr-1" in told(typed("reviews"))
+    assert "somebody else reviews it" in told(typed("review", "apr-1", "--note", "fine"))
+    monkeypatch.delenv("PERDURE_SECRET_API_TOKEN")
+    assert "apr-1 is reviewed" in told(typed("review", "apr-1", "--by", "joe", "--note", "it was needed"))
+    assert "nothing waits for a review" in told(typed("reviews"))
