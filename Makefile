@@ -7,7 +7,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 SEMANTIC_KERNEL := semantic-kernel asyncpg grpcio grpcio-health-checking grpcio-reflection httpx2 jsonschema pgvector protobuf psutil \
 	pydantic-settings pytest pytest-asyncio pytest-timeout rfc8785 structlog temporalio[pydantic]
 
-.PHONY: demo test test-semantic-kernel lint format bench chaos up down lock lock-semantic-kernel clean proto browser
+.PHONY: demo test test-semantic-kernel lint format bench chaos kills up down lock lock-semantic-kernel clean proto browser
 .DELETE_ON_ERROR:
 
 demo: .venv/.synced
@@ -39,6 +39,11 @@ bench: .venv/.synced
 
 chaos: .venv/.synced
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+# Writers of memory are killed a thousand times; a storm of edits goes over shared documents.
+kills: .venv/.synced
+	$(BIN)/python -m tests.integration.memory.kills --kills 1000
+	$(BIN)/python -m tests.integration.memory.shared_storm --edits 10000
 
 up down: .venv/.synced
 	$(STACK) $@

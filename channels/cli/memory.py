@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from channels.cli import forget, importing, keeping, link, recall, screen, tenants
+from channels.cli import forget, importing, keeping, link, models, recall, screen, tenants
 from contracts.errors import BadInput
 from memory import consistency, episodes, facts
 from memory import importing as lines
@@ -24,13 +24,14 @@ SHOWN = 100  # characters of an id that is repeated
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(no_args_is_help=True, help="What is remembered: add, import, recall, show, forget, stats, check, keep, expire.")
+    group = typer.Typer(no_args_is_help=True, help="What is remembered, and how well it is found again.")
     for name, command in (("add", add), ("import", importing.bring_in), ("recall", recall.recall), ("show", show)):
         group.command(name)(command)
     for name, command in (("forget", forget.forget), ("stats", stats), ("check", check)):
         group.command(name)(command)
     for name, command in (("keep", keeping.keep), ("expire", keeping.expire)):
         group.command(name)(command)
+    models.register(group)
     app.add_typer(group, name="memory")
 
 
