@@ -12,7 +12,7 @@ import asyncpg
 
 from contracts.errors import BadInput
 from database import TENANT, Tx
-from ledger import records
+from ledger import logins, records
 
 COLUMNS = "id, name, role, groups, slack_team, slack_user, disabled, issuer, subject"
 READ = f"SELECT {COLUMNS} FROM person WHERE tenant = $1 AND id = $2"  # noqa: S608
@@ -102,7 +102,10 @@ class Bearer:
 
 
 async def put(tx: Tx, person: Person, by: str) -> None:
-    """Add a person, or change one. Raises: BadInput where an account of theirs is somebody else's already."""
+    """Add a person, or change one; who is disabled is logged out, for good.
+
+    Raises: BadInput where an account of theirs is somebody else's already.
+    """
     given = (person.slack_team, person.slack_user, person.disabled, person.issuer, person.subject)
     try:
         version = await tx.value(PUT, tx.tenant, person.id, person.name, person.role, sorted(person.groups), *given)
@@ -111,6 +114,8 @@ async def put(tx: Tx, person: Person, by: str) -> None:
         raise BadInput(f"{person.id}: this {what} belongs to somebody else already") from None
     except asyncpg.CheckViolationError as error:
         raise BadInput(f"person {person.id[:100]!r} cannot be kept ({error.constraint_name}): {RIGHT}") from None
+    if person.disabled:
+        await logins.end_all(tx, person.id)
     body = {"event": "person changed" if version > 1 else "person added", "person": person.id, "name": person.name, "role": person.role}
     body |= {"groups": sorted(person.groups), "disabled": person.disabled, "by": by, "why": ""}
     await records.append(tx, f"person/{person.id}/{version}", "access", None, None, body)

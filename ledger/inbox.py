@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from database import Tx
+from database import Tx, kept
 from ledger.directory import Person
 from ledger.requests import COLUMNS, Request
 
@@ -42,9 +42,10 @@ class Filters:
 
 async def listed(tx: Tx, filters: Filters, mine: Collection[str] = ()) -> list[Request]:
     """Return the requests that wait, oldest first; long arguments and schemas are left out. mine: the groups to rule for."""
-    groups = [filters.group] if filters.group else None
+    # The connection mends single texts, but none that stand in a list.
+    groups = [kept(filters.group)] if filters.group else None
     if filters.mine:
-        groups = sorted(set(mine) & {filters.group}) if filters.group else sorted(mine)
+        groups = sorted(set(mine) & set(groups)) if groups else sorted(mine)
     given = (filters.tool, filters.run, filters.older_seconds, filters.after, min(max(filters.limit, 1), 1000))
     return [Request.from_row(row) for row in await tx.fetch(LISTED, tx.tenant, groups, *given)]
 

@@ -13,6 +13,8 @@ UPDATE console_link SET used_at = now() WHERE tenant = $1 AND hash = $2 AND used
 BEGIN = "INSERT INTO console_session (tenant, id, person, way, expires_at) VALUES ($1, $2, $3, $4, now() + $5)"
 PERSON = "SELECT person FROM console_session WHERE tenant = $1 AND id = $2 AND ended_at IS NULL AND expires_at > now()"
 END = "UPDATE console_session SET ended_at = now() WHERE tenant = $1 AND id = $2 AND ended_at IS NULL"
+END_ALL = "UPDATE console_session SET ended_at = now() WHERE tenant = $1 AND person = $2 AND ended_at IS NULL"
+USE_UP = "UPDATE console_link SET used_at = now() WHERE tenant = $1 AND person = $2 AND used_at IS NULL"
 LINK_HOLDS, SESSION_HOLDS = timedelta(minutes=10), timedelta(hours=12)
 
 
@@ -43,6 +45,12 @@ async def person_of(tx: Tx, session: str) -> str | None:
 async def end(tx: Tx, session: str) -> None:
     """End a session, whoever holds its cookie."""
     await tx.execute(END, tx.tenant, _hash(session).hex())
+
+
+async def end_all(tx: Tx, person: str) -> None:
+    """End a person's sessions, and the links that nobody followed yet."""
+    for query in (END_ALL, USE_UP):
+        await tx.execute(query, tx.tenant, person)
 
 
 def named(session: str) -> str:

@@ -56,7 +56,7 @@ async def close(tx: Tx, request: str, by: str, note: str) -> None:
     found = next((review for review in await waiting(tx) if review.request == request), None)
     if found is None:
         raise BadInput(f"no review of {request!r} is open")
-    if by in found.people:
+    if by.casefold() in (person.casefold() for person in found.people):
         raise BadInput(f"{by} broke this glass; somebody else reviews it")
     if not note.strip():
         raise BadInput("a review says in a note what was found")

@@ -132,7 +132,8 @@ async def put(tx: Tx, request: str, vote: Vote) -> None:
 
 async def voice(tx: Tx, name: str, who: Person | None) -> Voice:
     """Return who speaks: whom the channel proved, else whom the directory has under the name that an unsigned word gives."""
-    who = who or await directory.person(tx, name)
+    # Ids have small letters only: otherwise written, a name would be a second person with every right.
+    who = who or await directory.person(tx, name.strip().casefold())
     if who is None:
         return Voice(name, "", None)
     if who.disabled or not who.at_least("approver"):

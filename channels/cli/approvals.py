@@ -26,6 +26,7 @@ from settings import Settings
 CHANNEL = "cli"
 TOKEN_NAME = "API_TOKEN"
 """The name of the secret that says who is at this terminal; see `starter.py people token`."""
+NOT_PROVED = f"not proved who is speaking: set PERDURE_SECRET_{TOKEN_NAME} to a token of yours (`starter.py people token`)"
 SCOPE = "decide"
 
 
@@ -150,6 +151,9 @@ async def _reviews(settings: Settings, tenant: str) -> list[reviews.Review]:
 async def _reviewed(settings: Settings, tenant: str, id: str, by: str, note: str) -> None:
     async with link.database(settings) as database:
         who = await _who(settings, database, tenant)
+        # Whoever broke the glass could else review it under another's name.
+        if who is None and not settings.one_machine:
+            raise BadInput(NOT_PROVED)
         async with database.transaction(tenant) as tx:
             await reviews.close(tx, id, who.id if who else by, note)
 
@@ -201,17 +205,25 @@ async def rule(settings: Settings, tenant: str, ruling: Ruling) -> RuleResult:
             await desk.close()
 
 
-async def _who(settings: Settings, database: Database, tenant: str) -> Person | None:
+async def at_terminal(settings: Settings, database: Database, tenant: str, by: str | None = None) -> str:
+    """Return the name of who is at this terminal: the directory's where a token says it, else ``by`` or the login name.
+
+    Raises: BadInput where the token says nothing (any more).
+    """
+    who = await _who(settings, database, tenant, scope=None)
+    return who.id if who else by or getpass.getuser()
+
+
+async def _who(settings: Settings, database: Database, tenant: str, *, scope: str | None = SCOPE) -> Person | None:
     """Return who is at this terminal, where a token says so. Raises: BadInput where it says nothing (any more)."""
     plain = settings.secret(TOKEN_NAME)
     if plain is None:
         return None
     async with database.transaction(tenant) as tx:
         bearer = await directory.by_token(tx, plain)
-    if bearer is None or SCOPE not in bearer.scopes:
-        raise BadInput(
-            f"the secret {TOKEN_NAME} is no token of tenant {tenant} (any more) with the scope `{SCOPE}`: `people token` makes one"
-        )
+    if bearer is None or (scope and scope not in bearer.scopes):
+        lacking = f" with the scope `{scope}`" if scope else ""
+        raise BadInput(f"the secret {TOKEN_NAME} is no token of tenant {tenant} (any more){lacking}: `people token` makes one")
     return bearer.person
 
 
@@ -234,7 +246,7 @@ async def _signal(settings: Settings, tenant: str, ruling: Ruling) -> list[str]:
 def _signed(settings: Settings, tenant: str, ruling: Ruling, found: Request, who: Person | None, now: datetime) -> Ruling:
     key = settings.secret(signatures.KEY_NAME)
     if who is None and not settings.one_machine:
-        raise BadInput(f"not proved who is speaking: set PERDURE_SECRET_{TOKEN_NAME} to a token of yours (`starter.py people token`)")
+        raise BadInput(NOT_PROVED)
     if key is None and settings.one_machine and found.unsigned:
         return ruling  # Believed as it is.
     if key is None or len(key) < signatures.SHORTEST_KEY:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from channels.cli import link, screen
-from channels.cli.approvals import CHANNEL, wake
+from channels.cli.approvals import CHANNEL, at_terminal, wake
 from channels.operating import AlreadyRunning, Operator
 from contracts.operations import Operated, StepWord, Word
 from database import Database
@@ -127,7 +127,9 @@ async def _fork(
 ) -> dict[str, Any]:
     async with link.database(settings) as database:
         row = await link.find_run(database, tenant, run)
-        made = await operator(settings, database, tenant).fork(row, at, _word(by, reason), bundle=bundle, id=id)
+        # Who forks starts a run, and who starts one may be kept from approving what it does.
+        word = _word(await at_terminal(settings, database, tenant, by), reason)
+        made = await operator(settings, database, tenant).fork(row, at, word, bundle=bundle, id=id)
     named = {"workflow_id": made.workflow_id, "run_id": made.run_id, "from": made.original}
     return {**named, "kept": made.kept, "again": made.again}
 

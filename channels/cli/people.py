@@ -44,12 +44,13 @@ def add(
     subject: Annotated[str | None, typer.Option("--subject", help="Who they are there.")] = None,
     tenant: link.Tenant = None,
 ) -> None:
-    """Add a person, or change one; what is not given is cleared."""
+    """Add a person, or change one; what is not given is cleared, and who is disabled stays so."""
     person = Person(
         id, name or id, role, frozenset(group or ()), slack_team, slack_user, issuer=issuer, subject=subject
     )  # fmt: skip
-    _run(tenant, lambda tx: directory.put(tx, person, getpass.getuser()))
-    screen.show(screen.styled(f"{id} is {'a' if role == 'viewer' else 'an'} {role}{_of(person.groups)}", "green"))
+    disabled = _run(tenant, lambda tx: _put(tx, person))
+    still = f", and disabled as before: `people enable {id}` lets them in again" if disabled else ""
+    screen.show(screen.styled(f"{id} is {'a' if role == 'viewer' else 'an'} {role}{_of(person.groups)}{still}", "green"))
 
 
 def list_all(tenant: link.Tenant = None, as_json: link.Json = False) -> None:
@@ -141,6 +142,14 @@ async def _numbers(tx: Tx) -> tuple[dict[str, list[Times]], list[Reviewer]]:
         "person": await numbers.times(tx, "person"),
     }
     return by, await numbers.doubtful(tx)
+
+
+async def _put(tx: Tx, person: Person) -> bool:
+    """Keep a person, disabled where they were; return whether they are."""
+    before = await directory.person(tx, person.id)
+    disabled = before is not None and before.disabled
+    await directory.put(tx, replace(person, disabled=disabled), getpass.getuser())
+    return disabled
 
 
 async def _set(tx: Tx, id: str, *, disabled: bool) -> None:

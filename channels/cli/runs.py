@@ -1,7 +1,6 @@
 """Commands about runs: start one, wait for it, and list them."""
 
 import asyncio
-import getpass
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from channels import explain
 from channels.cli import automations, link, screen
+from channels.cli.approvals import at_terminal
 from channels.cli.show import show
 from contracts import names
 from contracts.errors import BadInput
@@ -77,10 +77,11 @@ async def start_run(settings: Settings, tenant: str, automation: str, input: dic
     """
     async with link.database(settings) as database:
         live = await _live(database, tenant, automation)
+        starter = await at_terminal(settings, database, tenant)
     live.check_input(input)
     client = await link.temporal(settings)
     workflow_id = id or f"{automation}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"[:-3]
-    request = StartRequest(automation=automation, input=input, tenant=tenant, starter=getpass.getuser())
+    request = StartRequest(automation=automation, input=input, tenant=tenant, starter=starter)
     kind = names.PATTERNS[live.settings.pattern]
     handle = await client.start_workflow(kind, request, id=workflow_id, task_queue=settings.task_queue)
     if hint := automations.hint(settings, live):

@@ -2,12 +2,14 @@
 
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from secrets import compare_digest
 from urllib.parse import quote, urlsplit
 
 import asyncpg
 import structlog
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from temporalio.service import RPCError
@@ -161,8 +163,10 @@ def _turned_away(house: House, request: Request, refusal: Refusal) -> Response:
 
 def _to_login(request: Request) -> Response:
     if request.headers.get("hx-request") == "true":
-        back = urlsplit(request.headers.get("hx-current-url", ""))
-        return Response(status_code=401, headers={"hx-redirect": f"/login?next={quote(back.path or '/')}"})
+        back = "/"
+        with suppress(ValueError):  # A header may say anything.
+            back = urlsplit(request.headers.get("hx-current-url", "")).path or "/"
+        return Response(status_code=401, headers={"hx-redirect": f"/login?next={quote(back)}"})
     whence = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/login?next={quote(whence)}" if request.method in SAFE else "/login", 303)
 
@@ -185,6 +189,8 @@ def _cause(error: Exception) -> tuple[int, str]:
             return 400, complaint(error)
         case BadInput():
             return 400, str(error)
+        case HTTPException():
+            return error.status_code, f"the form cannot be read: {error.detail[:SHOWN]}"
         case RPCError():
             return 503, f"Temporal says: {error.message[:SHOWN]}"
         case PerdureError() | Late() | AlreadyRunning():

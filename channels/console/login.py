@@ -1,7 +1,6 @@
 """Logging in: by a link that works once on this machine, or by whoever says who people are (OpenID Connect). And out."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -103,9 +102,9 @@ async def out(visit: Visit) -> Response:
 def inside(path: str | None) -> str:
     """Return where to go after the log-in: a path of this console, whatever was asked."""
     path = path or "/"
-    parts = urlsplit(path)
-    plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "\\" not in path
-    return path if plain and not parts.scheme and not parts.netloc else "/"
+    # What begins with one slash has no host; browsers read a backslash as a slash.
+    plain = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if plain else "/"
 
 
 def issuer(house: House) -> Issuer:

@@ -12,11 +12,13 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from channels.cli import approvals as commands
-from channels.cli import people
+from channels.cli import link, people
 from contracts.approvals import Ruling
+from contracts.errors import BadInput
 from database import Database
 from ledger import approvals, signatures
 from ledger.approvals import Request
+from settings import Settings
 from tests.integration.ledger.people import asked
 
 KEY = "k" * 40
@@ -72,6 +74,8 @@ def test_people_are_added_listed_disabled_and_stood_in_for(typed: Typed) -> None
     [given] = listed["delegations"]
     assert typed("people", "revoke", given["id"]).exit_code == 0 and typed("people", "revoke", given["id"]).exit_code == 2
     assert typed("people", "disable", "ann").exit_code == 0 and "disabled" in told(typed("people", "list"))
+    assert "disabled as before" in told(typed("people", "add", "ann", "--group", "finance"))
+    assert "no enabled person 'ann'" in told(typed("people", "token", "ann"))
     assert typed("people", "enable", "ann").exit_code == 0 and "nobody 'eve'" in told(typed("people", "disable", "eve"))
 
 
@@ -95,6 +99,21 @@ def test_a_token_says_who_is_at_the_terminal(typed: Typed, database_url: str, mo
     assert "approved by ann" in told(typed("approve", "apr-1")) and "already decided by ann" in told(typed("approve", "apr-1"))
     numbers = json.loads(typed("people", "numbers", "--json").stdout)
     assert numbers["doubtful"] == [] and set(numbers["times"]) == {"channel", "role", "automation", "person"}
+
+
+def test_who_starts_a_run_is_whom_the_token_names(typed: Typed, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def starter(by: str | None = None) -> str:
+        settings = Settings()
+        async with link.database(settings) as database:
+            return await commands.at_terminal(settings, database, "default", by)
+
+    typed("people", "add", "ann")
+    assert asyncio.run(starter("bob")) == "bob"
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "ann", "--scope", "read").stdout.strip())
+    assert asyncio.run(starter()) == "ann" and asyncio.run(starter("bob")) == "ann"
+    typed("people", "disable", "ann")
+    with pytest.raises(BadInput, match="no token of tenant default"):
+        asyncio.run(starter())
 
 
 def test_a_signal_is_printed_signed_for_the_person_at_the_terminal(
@@ -125,5 +144,8 @@ def test_the_glass_is_broken_by_two_and_reviewed_by_a_third(typed: Typed, databa
     assert "approved by bob" in said and "apr-1" in told(typed("reviews"))
     assert "somebody else reviews it" in told(typed("review", "apr-1", "--note", "fine"))
     monkeypatch.delenv("PERDURE_SECRET_API_TOKEN")
-    assert "apr-1 is reviewed" in told(typed("review", "apr-1", "--by", "joe", "--note", "it was needed"))
+    assert "not proved who is speaking" in told(typed("review", "apr-1", "--by", "joe", "--note", "it was needed"))
+    typed("people", "add", "joe")
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "joe").stdout.strip())
+    assert "apr-1 is reviewed" in told(typed("review", "apr-1", "--note", "it was needed"))
     assert "nothing waits for a review" in told(typed("reviews"))

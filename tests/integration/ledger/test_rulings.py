@@ -204,8 +204,9 @@ async def test_an_unsigned_word_has_the_rights_of_whom_it_names_where_the_direct
     await put(database, "bob", "editor")
     await ask(database, asked())
     async with database.transaction("default") as tx:
-        said = await approvals.rule(tx, ruling(by="bob"), channel="test", trusted=True)
-        assert said.message == "not allowed: needs group finance"
+        for name in ("bob", "Bob", " BOB "):
+            said = await approvals.rule(tx, ruling(by=name), channel="test", trusted=True)
+            assert said.message == "not allowed: needs group finance"
         assert (await approvals.rule(tx, ruling(by="somebody"), channel="test", trusted=True)).accepted
 
 

@@ -96,6 +96,42 @@ async def test_a_session_is_over_when_its_person_is_disabled_or_logs_out(console
         assert (await ada.client.get("/inbox", headers={"cookie": f"perdure={cookie}"})).status_code == 303
 
 
+async def test_who_is_let_in_again_logs_in_anew(console: Console) -> None:
+    async with console.visitor("ann") as ann:
+        unused = await console.link("ann")
+        async with console.database.transaction("default") as tx:
+            for disabled in (True, False):
+                await directory.put(tx, Person("ann", "Ann", "approver", disabled=disabled), "ada")
+        assert (await ann.client.get("/inbox")).status_code == 303
+        assert (await ann.client.get(unused)).status_code == 403
+        assert (await ann.client.get(await console.link("ann"))).status_code == 303
+
+
+async def test_a_part_of_a_page_asked_for_by_nobody_leads_to_the_log_in_and_back(console: Console) -> None:
+    async with console.visitor(None) as nobody:
+        for page, back in (("http://x/runs?q=1", "/login?next=/runs"), ("http://[", "/login?next=/")):
+            answer = await nobody.client.get("/inbox", headers={"hx-request": "true", "hx-current-url": page})
+            assert (answer.status_code, answer.headers["hx-redirect"]) == (401, back)
+
+
+async def test_a_form_that_cannot_be_read_is_told_as_such(console: Console) -> None:
+    async with console.visitor("ann") as ann:
+        for kind, content in (("multipart/form-data", b"x"), ("application/x-www-form-urlencoded", b"a=1&" * 1500)):
+            answer = await ann.client.post("/inbox/bulk", content=content, headers={"content-type": kind})
+            assert answer.status_code == 400 and "the form cannot be read" in answer.text, kind
+        answer = await ann.client.post("/inbox/bulk", files={"csrf": ("a.txt", b"x")})
+        assert answer.status_code == 400
+
+
+async def test_a_group_that_nobody_could_have_has_no_requests(console: Console) -> None:
+    await console.asked()
+    async with console.visitor("ann") as ann:
+        for query in ("group=%00", "group=%00&mine=true"):
+            answer = await ann.client.get(f"/api/v1/requests?{query}")
+            assert answer.status_code == 200 and answer.json()["requests"] == []
+            assert (await ann.client.get(f"/inbox?{query}")).status_code == 200
+
+
 async def test_a_token_is_held_to_its_scopes_and_its_person(console: Console) -> None:
     reading = await console.token("ada", "read")
     async with console.visitor(None) as machine:

@@ -113,7 +113,8 @@ async def test_an_issuer_that_is_down_is_said_and_nothing_breaks(served: Served,
 
 
 @pytest.mark.parametrize(
-    "path", ["https://elsewhere.example", "//elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)", "runs", "/a\nb", "", None]
+    "path",
+    ["https://elsewhere.example", "//elsewhere.example", "//[", "/\\elsewhere.example", "javascript:alert(1)", "runs", "/a\nb", "", None],
 )
 def test_nobody_is_sent_elsewhere_after_the_log_in(path: str | None) -> None:
     assert inside(path) == "/"
