@@ -33,11 +33,15 @@ DROP_SUMMARIES = "DELETE FROM summary WHERE tenant = $1 AND (session = ANY ($3) 
 # Another version, so that no process goes on with what it has at hand of the old one.
 STATES = """
 UPDATE session_state SET value = forgotten(value, name_pattern($2), 0), version = version + 1, at = now()
- WHERE tenant = $1 AND value::text ILIKE ANY (name_likes($2))
+ WHERE tenant = $1 AND value::text ILIKE ANY (name_likes($2)) AND forgotten(value, name_pattern($2), 0) <> value
 """
-SUMMARIES = "UPDATE summary SET body = forgotten(body, name_pattern($2)) WHERE tenant = $1 AND body ILIKE ANY (name_likes($2))"
+SUMMARIES = """
+UPDATE summary SET body = forgotten(body, name_pattern($2))
+ WHERE tenant = $1 AND body ILIKE ANY (name_likes($2)) AND forgotten(body, name_pattern($2)) <> body
+"""
 WRITES = """
-UPDATE memory_write SET result = forgotten(result, name_pattern($2), 0) WHERE tenant = $1 AND result::text ILIKE ANY (name_likes($2))
+UPDATE memory_write SET result = forgotten(result, name_pattern($2), 0)
+ WHERE tenant = $1 AND result::text ILIKE ANY (name_likes($2)) AND forgotten(result, name_pattern($2), 0) <> result
 """
 LEDGER = "SELECT relation, lineage, held, touched FROM forget_in_ledger($1, $2)"
 SESSIONS = "SELECT session AS lineage, held, touched FROM forget_sessions($1, $2)"

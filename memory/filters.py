@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from contracts.errors import BadInput
+from database import kept
+from memory import bounds
 
 COLUMNS = {"scopes": "scope", "kinds": "kind", "subjects": "subject", "sessions": "session", "speakers": "speaker"}
 TIMES = ("since", "until", "as_of")
@@ -84,7 +86,8 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:
         raise BadInput(f"filter: {name} is a list of texts")
     if len(listed) > MOST:
         raise BadInput(f"filter: {name} lists {len(listed)} values; at most {MOST} may be")
-    return tuple(listed)
+    # As texts are kept: what no row can hold is asked for as what stands in its place.
+    return tuple(map(kept, listed))
 
 
 def _moment(name: str, given: Any) -> datetime:
@@ -94,4 +97,5 @@ def _moment(name: str, given: Any) -> datetime:
         raise BadInput(f"filter: {name} is {given!r}, and no time like 2026-01-31T12:00:00Z") from None
     if moment.tzinfo is None:
         raise BadInput(f"filter: {name} is {given!r}, which names no time zone; add Z or +01:00")
-    return moment
+    # The edges of time, in some zones, are more than a database can compare with.
+    return bounds.moment(moment, f"filter: {name}") or moment

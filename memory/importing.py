@@ -19,10 +19,11 @@ TEXTS = ("id", "tenant", "session", "speaker", "text", "at", "subject", "scope",
 EXAMPLE = '{"id": "m1", "tenant": "default", "session": "s1", "speaker": "ann", "text": "…", "at": "2026-01-31T09:30:00Z"}'
 SESSION, KIND = "import", "turn"
 STANDING = """
-SELECT e.id, e.session, e.speaker, e.body FROM episode AS e WHERE e.tenant = $1 AND e.id = ANY($2)
+SELECT e.id, e.session, e.speaker, e.body, NULL AS subject, NULL AS kind FROM episode AS e WHERE e.tenant = $1 AND e.id = ANY($2)
 UNION ALL
-SELECT f.id, f.session, f.speaker, f.body FROM fact AS f WHERE f.tenant = $1 AND f.id = ANY($2)
+SELECT f.id, f.session, f.speaker, f.body, f.subject, f.kind FROM fact AS f WHERE f.tenant = $1 AND f.id = ANY($2)
 """
+KEPT = "text, session, speaker, subject or kind"
 EXISTS = "SELECT EXISTS (SELECT FROM tenant WHERE tenant = $1)"
 CREATE = "INSERT INTO tenant (tenant) VALUES ($1) ON CONFLICT DO NOTHING"
 
@@ -57,9 +58,9 @@ def lines(path: Path, tenant: str) -> Generator[Line | Fault]:
         if isinstance(line, Fault):
             yield line
             continue
-        content = hash((line.session, line.speaker, line.text))
+        content = hash((line.session, line.speaker, line.text, line.subject, line.kind))
         first, said = seen.setdefault((line.tenant, line.id), (number, content))
-        yield line if said == content else Fault(number, f"id {line.id!r} is used on line {first} already, for another text")
+        yield line if said == content else Fault(number, f"id {line.id!r} is used on line {first} already, for another {KEPT}")
 
 
 def parse(given: Mapping[str, Any], number: int, tenant: str) -> Line:
@@ -82,21 +83,27 @@ def moment(given: str | None, what: str) -> datetime | None:
 
 
 async def faults(tx: Tx, given: Sequence[Line]) -> list[Fault]:
-    """Return those lines whose id stands for another text already."""
+    """Return those lines whose id stands for something else already."""
     rows = await tx.fetch(STANDING, tx.tenant, [line.id for line in given])
     if not rows:
         return []
-    standing: dict[str, set[tuple[str, str, str]]] = {}
+    standing: dict[str, list[Any]] = {}
     for row in rows:
-        standing.setdefault(row["id"], set()).add((row["session"], row["speaker"], row["body"]))
+        standing.setdefault(row["id"], []).append(row)
     again = [line for line in given if line.id in standing]
     # What an erasure took out of the one is not in the other either.
-    scrubbed = await tombstones.scrubbed(tx, [text for line in again for text in (line.speaker, line.text)])
+    scrubbed = await tombstones.scrubbed(tx, [text for line in again for text in (line.speaker, line.text, line.subject, line.kind)])
     return [
-        Fault(line.number, f"id {line.id!r} is used already, for another text; what was said is never changed")
-        for line, speaker, body in zip(again, scrubbed[::2], scrubbed[1::2], strict=True)
-        if standing[line.id] != {(line.session, speaker, body)}
+        Fault(line.number, f"id {line.id!r} is used already, for another {KEPT}; what was said is never changed")
+        for line, *said in zip(again, *(scrubbed[nth::4] for nth in range(4)), strict=True)
+        if not all(_says(row, line.session, *said) for row in standing[line.id])
     ]
+
+
+def _says(row: Any, session: str, speaker: str, body: str, subject: str, kind: str) -> bool:
+    # An episode has no kind, and whom it is about does not change what was said.
+    told = (row["session"], row["speaker"], row["body"]) == (session, speaker, body)
+    return told and (row["kind"] is None or (row["subject"], row["kind"]) == (subject, kind))
 
 
 async def store(tx: Tx, source: str, given: Sequence[Line]) -> Counter[str]:

@@ -19,11 +19,15 @@ UPDATE shared_conflict
    SET kept = forgotten(kept, name_pattern($2), 0), lost = forgotten(lost, name_pattern($2), 0),
        reason = forgotten(reason, name_pattern($2)), part = forgotten(part, name_pattern($2))
  WHERE tenant = $1 AND concat_ws(' ', kept::text, lost::text, reason, part) ILIKE ANY (name_likes($2))
+   AND (kept, lost, reason, part) IS DISTINCT FROM (
+        forgotten(kept, name_pattern($2), 0), forgotten(lost, name_pattern($2), 0),
+        forgotten(reason, name_pattern($2)), forgotten(part, name_pattern($2)))
 """
 # A set's tally has its elements' texts as keys, as JSON: a name within such a text is found as in any other.
 FIELDS = """
 UPDATE shared_field SET value = forgotten(value, name_pattern($2), 0), tally = forgotten(tally, name_pattern($2), 0), version = version + 1
  WHERE tenant = $1 AND concat_ws(' ', value::text, tally::text) ILIKE ANY (name_likes($2))
+   AND (value, tally) IS DISTINCT FROM (forgotten(value, name_pattern($2), 0), forgotten(tally, name_pattern($2), 0))
 RETURNING document, field
 """
 # A replica and the edits that made it may hold what is no longer to be seen. Bytes as text: ASCII as it is, the rest in octal.

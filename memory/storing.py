@@ -117,7 +117,7 @@ async def refusals(tx: Tx, facts: Sequence[NewFact]) -> dict[int, Stored]:
 
 async def _cleaned(tx: Tx, facts: Sequence[NewFact]) -> dict[int, NewFact | None]:
     """Return, by position, what an erasure changes of facts: what is left, or None."""
-    given = [Incoming(Told(one.body, one.subject, one.speaker), (one.id or "", one.session, one.scope)) for one in facts]
+    given = [Incoming(Told(one.body, one.subject, one.speaker), (one.id or "", one.session, one.scope, one.kind)) for one in facts]
     cleaned = await intake.clean(tx, given)
     return {
         nth: replace(fact, **told._asdict()) if told else None

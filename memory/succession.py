@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from contracts.errors import BadInput
 from database import Tx
-from memory import backlog, models, vectors
+from memory import backlog, models, tombstones, vectors
 from memory.filters import Filter
 from memory.knobs import Knobs, knobs
 from memory.models import Model, State
@@ -59,6 +59,10 @@ async def adopt(tx: Tx, name: str) -> Model:
     if name not in known:
         raise BadInput(f"no table is laid for model {name!r}; there are {', '.join(sorted(known))}")
     chosen = known[name]
+    if not await models.of_tenant(tx):
+        # Who writes at this moment cannot know of the model and is not seen yet: unless waited for, nobody would ever make those vectors.
+        # A later model is given what it missed before it is read (`shadow`).
+        await tombstones.lock(tx)
     await tx.execute(ADOPT, tx.tenant, chosen.id, chosen.name, chosen.dims)
     model = await named(tx, name)
     await backlog.enqueue(tx, model)

@@ -20,8 +20,11 @@ LONGEST = 200
 MARK = "[forgotten]"
 OURS = frozenset({"default", "import", "cli", "note", "turn", "forgotten"})
 """Scopes, sessions and kinds of everybody, and the mark: an erasure of one of these would take half of the memory away."""
-WORD = re.compile(r"\w+")
-SPELT = re.compile(r"[\w\u0300-\u036f]+")
+# The vowels of many scripts are marks, which are no `\w`: without them one name would be another's. What chooses a picture is none of them.
+MARKS = "".join(
+    chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)) in ("Mn", "Mc") and not 0xFE00 <= code <= 0xFE0F
+)
+WORD = re.compile(rf"\w[\w{MARKS}]*")
 FORMS = ("NFC", "NFKC", "NFD")
 
 # Whoever writes holds the tenant's lock with others, whoever erases holds it alone: a write that was asked about before an erasure
@@ -44,8 +47,8 @@ def normal(name: str) -> str:
 def checked(subject: str) -> str:
     """Return a subject's normal name. Raises BadInput where it could not be told from other words."""
     name = normal(subject)
-    if len(subject) > LONGEST or len(name) < 2:
-        raise BadInput(f"{subject[:80]!r} is no name to forget: 2 to {LONGEST} characters with a letter or a digit")
+    if len(subject) > LONGEST or sum(map(str.isalnum, name)) < 2:
+        raise BadInput(f"{subject[:80]!r} is no name to forget: at most {LONGEST} characters, two of them letters or digits")
     if name in OURS:
         raise BadInput(f"{name!r} is no name to forget: it is a word of ours")
     return name
@@ -90,7 +93,7 @@ def without(text: str, names: Iterable[str]) -> str:
 def spellings(subject: str) -> list[str]:
     """Return the ways in which a database that compares letter by letter, in any case, may find a name: words, one space between."""
     forms = {form(unicodedata.normalize(kind, subject)) for kind in FORMS for form in (str.lower, str.casefold)}
-    return sorted({" ".join(SPELT.findall(form)) for form in forms})
+    return sorted({" ".join(WORD.findall(form)) for form in forms})
 
 
 async def bury(tx: Tx, name: str) -> bytes:

@@ -196,7 +196,17 @@ async def test_a_name_is_found_in_any_case_and_with_anything_between_its_words(d
 
 
 @pytest.mark.parametrize(
-    "name", ["Jos\u00e9 Gr\u00f6\u00dfe", "\u738b\u5c0f\u660e", "a.b+c@example.org", "100%_sure", "o'neil\\x", "x[1](2)*"]
+    "name",
+    [
+        "Jos\u00e9 Gr\u00f6\u00dfe",
+        "\u738b\u5c0f\u660e",
+        "a.b+c@example.org",
+        "100%_sure",
+        "o'neil\\x",
+        "x[1](2)*",
+        "\u092a\u094d\u0930\u093f\u092f\u093e \u0915\u0941\u092e\u093e\u0930\u0940",
+        "\u0639\u064e\u0644\u064a \u0645\u064f\u062d\u0645\u062f",
+    ],
 )
 async def test_names_of_all_kinds_are_forgotten(database: Database, owner_database_url: str, name: str) -> None:
     async with database.transaction("default") as tx:
@@ -259,6 +269,27 @@ async def test_rows_of_a_run_that_runs_are_left_until_it_has_ended(database: Dat
         await tx.execute("UPDATE run SET status = 'completed' WHERE tenant = $1", tx.tenant)
         assert (await erasure.forget(tx, NAME, "", "ann")).complete
     assert await grep(owner_database_url) == []
+
+
+@pytest.mark.parametrize("status", ["running", "completed"])
+async def test_a_run_in_which_the_name_is_part_of_a_word_is_no_run_of_theirs(database: Database, status: str) -> None:
+    async with database.transaction("default") as tx:
+        await runs.open_run(tx, run(input={"for": "planned channels", "a": "annxlee"}), limit_micros=1)
+        await tx.execute("UPDATE run SET summary = $2, status = $3 WHERE tenant = $1", tx.tenant, "a planned annxlee", status)
+        await states.swap(tx, WriteKey("l", "s"), "s", 0, {"plan": "planned annxlee"})
+        await documents.declare(tx, "ours", {"note": "versioned"}, by="agent")
+        await documents.edit(tx, WriteKey("l", "e", 0), _edit("ours", "note", "agent", 0, Put("planned annxlee")))
+        for name in ("Ann", "ann_lee"):
+            erased = await erasure.forget(tx, name, "", "ann")
+            assert (erased.complete, erased.runs, erased.redacted) == (True, (), {})
+        assert (await documents.read(tx, "ours"))["note"].version == 1
+
+
+async def test_a_kind_with_a_forgotten_name_does_not_come_in(database: Database) -> None:
+    async with database.transaction("default") as tx:
+        await erasure.forget(tx, NAME, "", "ann")
+        written = await facts.write(tx, WriteKey("l", "s"), [NewFact("x", kind="zelda-quimby")])
+        assert [one.outcome for one in written.stored] == ["forgotten"]
 
 
 async def test_who_ruled_and_who_started_stays_on_record(database: Database) -> None:

@@ -101,6 +101,9 @@ BROKEN: dict[str, tuple[dict[str, Any] | str | bytes, str]] = {
     "a text of 200 kB": (line("m2", "x" * 200_000), "text has 200,000 bytes; 100,000 is the most"),
     "a long name": (line("m2", speaker="x" * 201), "speaker has 201 characters"),
     "an id used twice in the file": (line("m1", "another text"), "id 'm1' is used on line 1 already, for another text"),
+    "an id used twice, of another subject": (line("m1", subject="bob"), "id 'm1' is used on line 1 already, for another text, session"),
+    "an id used before, of another subject": (line("old", subject="bob"), "id 'old' is used already, for another text, session, speaker"),
+    "an id used before, of another kind": (line("old", kind="note"), "id 'old' is used already, for another text, session, speaker"),
     "an id used before": (line("old", "another text"), "id 'old' is used already, for another text"),
 }
 

@@ -10,9 +10,11 @@ from activities.asking import Asking
 from activities.indexer import Indexer
 from contracts.errors import BadInput, TransientError
 from database import Database
-from memory import backlog, keywords, models, succession, vectors
+from memory import backlog, facts, keywords, models, succession, vectors
 from memory.embedding import PACKAGED, Packaged, digest
 from memory.search import search
+from memory.storing import NewFact
+from memory.writes import WriteKey
 from tests.integration.memory import corpora
 from tests.integration.memory.corpora import Row
 
@@ -62,6 +64,19 @@ async def test_the_first_model_is_the_packaged_one_and_the_indexer_catches_up(da
         assert have in {2, 3} and fresh == 0 and await backlog.waiting(tx, model) == 0
     answer = await Asking(database, [Packaged()]).ask("default", "a vessel on the ocean", k=1)
     assert (answer.hits[0].num, answer.mode, answer.degraded) == (nums["a"], "exact", "")
+
+
+async def test_what_is_being_written_while_the_first_model_comes_gets_its_vector(database: Database) -> None:
+    indexer = Indexer(database, [Packaged()], "default")
+    async with database.transaction("default") as tx:
+        await facts.write(tx, WriteKey("l", "s"), [NewFact("a ship sails over the sea")])
+        coming = asyncio.create_task(indexer.drain("default"))
+        await asyncio.wait({coming}, timeout=1)
+    await coming
+    await indexer.drain("default")
+    async with database.transaction("default") as tx:
+        (model,) = await models.of_tenant(tx)
+        assert (await vectors.counts(tx, model))[0] == 1
 
 
 async def test_a_model_is_built_shadowed_switched_to_and_taken_back_under_queries(database: Database, owner_database_url: str) -> None:

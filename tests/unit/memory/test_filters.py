@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import BadInput
+from database import kept
 from memory.filters import Filter, read
 
-NAMES = st.lists(st.text(max_size=8), max_size=3).map(tuple)
+NAMES = st.lists(st.text(max_size=8).map(kept), max_size=3).map(tuple)
 MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
 FILTERS = st.builds(
     Filter, scopes=NAMES, kinds=NAMES, subjects=NAMES, sessions=NAMES, speakers=NAMES, since=MOMENTS, until=MOMENTS, as_of=MOMENTS
@@ -53,8 +54,13 @@ def test_a_single_text_is_a_list_of_one() -> None:
         ({"since": "yesterday"}, "since is 'yesterday'"),
         ({"since": 5}, "since is 5"),
         ({"as_of": "2026-01-31T12:00:00"}, "names no time zone"),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "filter: since 0001-01-01T00:00:00.14:00 lies outside the years 1 to 9999"),
     ],
 )
 def test_a_filter_that_cannot_be_read_names_the_field(given: dict[str, Any], says: str) -> None:
     with pytest.raises(BadInput, match=says):
         read(given)
+
+
+def test_what_no_row_can_hold_is_asked_for_as_what_stands_in_its_place() -> None:
+    assert read({"subjects": ["a\0b", "\ud800"]}) == Filter(subjects=("a\ufffdb", "?"))

@@ -56,7 +56,15 @@ def test_a_database_finds_a_name_by_its_spellings() -> None:
     assert set(spellings("Gr\u00f6\u00dfe")) == {"gr\u00f6\u00dfe", "gr\u00f6sse", "gro\u0308\u00dfe", "gro\u0308sse"}
 
 
-@pytest.mark.parametrize("name", ["", "x", "-", "default", "Import", "x" * 201])
+def test_marks_that_are_vowels_belong_to_their_word() -> None:
+    ram, romi = "\u0930\u093e\u092e", "\u0930\u094b\u092e\u0940"
+    assert normal(ram) == ram != normal(romi)
+    assert without(f"{ram} {romi}", [normal(ram)]) == f"{MARK} {romi}"
+    assert spellings(ram) == [ram]
+    assert normal("Ann \u2764\ufe0f Lee") == "ann lee"
+
+
+@pytest.mark.parametrize("name", ["", "x", "-", "___", "a_", "default", "Import", "x" * 201])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match="no name to forget"):
         checked(name)
