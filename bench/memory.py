@@ -128,7 +128,7 @@ def _print_curve(curve: dict[int, dict[str, Row]]) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `bench memory` takes."""
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--queries", type=int, default=250, help="of each share; 230 without a miss show a bound of 0.99")
+    parser.add_argument("--queries", type=int, default=400, help="of each share; 230 without a miss show a bound of 0.99")
     parser.add_argument("--random", type=int, default=10_000, help="random queries that must not come back short")
     parser.add_argument("--at-once", action="store_true", help="build the index over all vectors, as after a bulk load: minutes less")
     parser.add_argument("--no-plain", action="store_true", help="leave out the plain query, whose index takes minutes")

@@ -31,6 +31,10 @@ async def test_the_editor_reads_a_note_and_its_own_words_are_vetted_and_publishe
         assert await house.ended(handle) == "COMPLETED"
         found = await house.explained(handle)
     decision = next(moment for moment in found.timeline if moment.kind == "decision")
-    assert [(read["tool"], read["by"]) for read in decision.body["reads"]] == [("sources.read", "configuration"), ("note.read", "model")]
+    assert [(read["tool"], read["by"]) for read in decision.body["reads"]] == [
+        ("sources.read", "configuration"),
+        ("memory.recall", "configuration"),
+        ("note.read", "model"),
+    ]
     (post,) = (tmp_path / "files" / "default" / "content-ops").glob("site/posts/*.md")
     assert post.read_text().endswith("---\n\nA second call should change nothing.\n")
