@@ -126,10 +126,20 @@ async def test_every_table_has_a_tenant_and_forced_row_level_security(owner: Any
     tables = await owner.fetch(
         """SELECT relname, relrowsecurity AND relforcerowsecurity AS forced,
                EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'tenant' AND attnotnull) AS tenanted
-           FROM pg_class c WHERE relkind IN ('r', 'p') AND relnamespace = 'perdure'::regnamespace"""
+           FROM pg_class c WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'perdure'::regnamespace"""
     )
     assert len(tables) > 10
     assert [row["relname"] for row in tables if not (row["forced"] and row["tenanted"])] == []
+
+
+async def test_a_partition_is_reached_through_its_table_alone(owner: Any) -> None:
+    partitions = await owner.fetch(
+        """SELECT relname, has_table_privilege('perdure_app', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') AS open
+           FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = 'perdure'::regnamespace"""
+    )
+    assert len(partitions) > 10
+    # The policy of its table would not guard it.
+    assert [row["relname"] for row in partitions if row["open"]] == []
 
 
 async def test_every_table_belongs_to_the_owner_and_not_to_a_superuser(owner: Any) -> None:

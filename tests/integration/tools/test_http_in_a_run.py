@@ -79,10 +79,15 @@ async def house(
         yield made
 
 
+TABLES = """
+SELECT relname AS t FROM pg_class WHERE relnamespace = 'perdure'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+"""
+
+
 async def kept(house: House) -> str:
     """Return all that is kept of runs, as text."""
     async with house.database.transaction("default") as tx:
-        tables = [row["t"] for row in await tx.fetch("SELECT tablename AS t FROM pg_tables WHERE schemaname = 'perdure'")]
+        tables = [row["t"] for row in await tx.fetch(TABLES)]
         return "".join([str(await tx.fetch(f'SELECT to_jsonb(x)::text FROM "{table}" AS x')) for table in tables])  # noqa: S608
 
 
