@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +50,10 @@ def _seconds(process: psutil.Process) -> float:
     # What a server's ended backends used is in the children's share of their parent.
     total = times.user + times.system + times.children_user + times.children_system
     for child in process.children(recursive=True):
-        used = child.cpu_times()
-        total += used.user + used.system
+        # One that ends in between, as a vacuum does, is in the children's share by then.
+        with suppress(psutil.NoSuchProcess):
+            used = child.cpu_times()
+            total += used.user + used.system
     return total
 
 
