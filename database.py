@@ -79,6 +79,19 @@ class Tx:
         count = status.rsplit(" ", 1)[-1]
         return int(count) if count.isdigit() else 0
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None]:
+        """Keep all that the block writes, or on an error none of it: the transaction around it goes on. Blocks do not nest."""
+        await self.execute("SAVEPOINT kept")
+        try:
+            yield
+        except BaseException:
+            # A connection that died must not hide the error that matters.
+            with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+                await self.execute("ROLLBACK TO SAVEPOINT kept")
+            raise
+        await self.execute("RELEASE SAVEPOINT kept")
+
     async def many(self, query: str, rows: Sequence[Sequence[object]]) -> None:
         """Run a statement once for each row of arguments, in one round trip."""
         await self._open.executemany(query, rows)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.errors import BadInput
+from contracts.errors import PermanentError
 from database import Tx
 from ledger import effects, records, steps
 from ledger.runs import RunRow
@@ -22,7 +22,8 @@ SHOWN = 200  # characters of a complaint
 async def remember(tx: Tx, bundle: Bundle, run: RunRow) -> None:
     """Keep one fact for each step that is done, stands, and whose tool the bundle's `memory.remember` names, in the close's transaction.
 
-    Each write has the step's key, so a repetition keeps nothing twice. A template that cannot be rendered costs the fact, never the run.
+    Each write has the step's key, so a repetition keeps nothing twice. What cannot be kept (a template that cannot be rendered, a memory
+    that refuses writes) costs the fact, never the run's end.
     """
     if not bundle.settings.memory.remember:
         return
@@ -30,8 +31,9 @@ async def remember(tx: Tx, bundle: Bundle, run: RunRow) -> None:
     for nth, wanted in enumerate(bundle.settings.memory.remember):
         for step in [step for step in work.values() if step["tool"] == wanted.tool and step["stands"]]:
             try:
-                await _keep(tx, bundle, run, work, step, wanted, WriteKey(run.lineage, step["step"], nth))
-            except BadInput as error:
+                async with tx.savepoint():
+                    await _keep(tx, bundle, run, work, step, wanted, WriteKey(run.lineage, step["step"], nth))
+            except PermanentError as error:
                 body = {"event": "not remembered", "tool": wanted.tool, "why": str(error)[:SHOWN]}
                 await records.append(tx, f"{run.lineage}/{step['step']}/remember/{nth}", "configuration", run.lineage, step["step"], body)
 

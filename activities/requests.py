@@ -79,9 +79,7 @@ def undo_request(
 
     asker: the workflow that waits for the answer. Approve runs it with these arguments, edit with others, reject leaves the effect.
     """
-    asking, now = bundle.settings.approvals, datetime.now(UTC)
-    bound_by = terms(bundle, (), back.cost_micros, one_machine=one_machine)
-    ladder = rungs(asking, now)
+    now = datetime.now(UTC)
     bound = {"tool": back.name, "version": back.version, "arguments": arguments, "tenant": tenant, "undoes": effect.key, "nth": nth}
     return Request(
         id=approvals.request_id(effect.lineage, effect.step, effect.n, digest(bound), "undo"),
@@ -91,21 +89,30 @@ def undo_request(
         n=effect.n,
         tool=back.name,
         digest=digest(bound),
-        bundle=bundle.hash,
         arguments=arguments,
         schema=back.arguments.model_json_schema(),
         question="undo",
         reason=f"to undo {effect.tool}: {why}"[:500],
-        groups=list(bound_by.stages[0].groups),
-        unsigned=asking.unsigned,
-        state="pending",
-        rungs=ladder,
-        created_at=now,
-        expires_at=ends(ladder) + HOLDS,
-        terms=bound_by.model_dump(mode="json"),
         about=about(back),
         starter=starter,
+        **asked(bundle, terms(bundle, (), back.cost_micros, one_machine=one_machine), now),
     )
+
+
+def asked(bundle: Bundle, bound: Terms, now: datetime) -> dict[str, Any]:
+    """Return what a request about something else than a planned step takes from its bundle: who is asked, and for how long."""
+    asking = bundle.settings.approvals
+    ladder = rungs(asking, now)
+    return {
+        "bundle": bundle.hash,
+        "groups": list(bound.stages[0].groups),
+        "unsigned": asking.unsigned,
+        "state": "pending",
+        "rungs": ladder,
+        "created_at": now,
+        "expires_at": ends(ladder) + HOLDS,
+        "terms": bound.model_dump(mode="json"),
+    }
 
 
 def ends(ladder: list[dict[str, Any]]) -> datetime:

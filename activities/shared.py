@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from activities.requests import HOLDS, ends, rungs, terms
+from activities.requests import asked, terms
 from activities.services import digest
 from contracts.approvals import Rung
 from contracts.errors import BadInput
@@ -162,9 +162,8 @@ def _sides(conflict: Conflict) -> dict[str, Any]:
 
 def _request(tenant: str, asker: Asker, conflict: Conflict, now: datetime) -> Request:
     """Return the request about a conflict: approve puts what is proposed, edit another value, reject and silence keep what stands."""
-    asking, bound_by = asker.bundle.settings.approvals, terms(asker.bundle, (), 0, one_machine=asker.one_machine)
     arguments = {"document": conflict.document, "field": conflict.field, "value": conflict.lost, "standing": conflict.kept}
-    bound, ladder, step = _digest(tenant, conflict, arguments), rungs(asking, now), f"{conflict.step}/{conflict.id}"
+    bound, step = _digest(tenant, conflict, arguments), f"{conflict.step}/{conflict.id}"
     return Request(
         id=approvals.request_id(asker.lineage, step, 1, bound, "run"),
         lineage=asker.lineage,
@@ -173,20 +172,13 @@ def _request(tenant: str, asker: Asker, conflict: Conflict, now: datetime) -> Re
         n=1,
         tool=TOOL,
         digest=bound,
-        bundle=asker.bundle.hash,
         arguments=arguments,
         schema=_schema(conflict),
         question="run",
         reason=f"{conflict.lost_by} and {conflict.kept_by} disagree: {conflict.reason}"[:500],
-        groups=list(bound_by.stages[0].groups),
-        unsigned=asking.unsigned,
-        state="pending",
-        rungs=ladder,
-        created_at=now,
-        expires_at=ends(ladder) + HOLDS,
-        terms=bound_by.model_dump(mode="json"),
         about={"effect": "write", "guarantee": "idempotent", "reversible": True, "cost_micros": 0, "version": "1"},
         starter=asker.starter,
+        **asked(asker.bundle, terms(asker.bundle, (), 0, one_machine=asker.one_machine), now),
     )
 
 

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from activities.memories import Memories
 from activities.reconcile import start_undo
 from contracts.effects import UndoStart
 from ledger import orders
 from ledger.orders import Order
-from memory import facts, succession
+from memory import erasure, facts, succession
 from memory.embedding import PACKAGED, PACKAGED_DIMS
 from memory.sessions import Turn
 from memory.storing import NewFact
@@ -92,6 +94,23 @@ async def test_a_template_that_fails_costs_the_fact_and_not_the_run(house_of: Ho
         assert found.run.status == "completed"
         (said,) = [moment for moment in found.timeline if moment.body.get("event") == "not remembered"]
         assert "nothing" in said.body["why"] and "nothing" in said.text
+
+
+async def test_a_memory_that_refuses_writes_costs_the_fact_and_not_the_end_of_the_run(
+    house_of: HouseOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERDURE_SECRET_MEMORY_KEY", "a key")
+    async with house_of(**KEEPS) as house:
+        async with house.database.transaction(house.tenant) as tx:
+            await erasure.forget(tx, "Zelda Quimby", "asked", "ann")
+        monkeypatch.setenv("PERDURE_SECRET_MEMORY_KEY", "another one")
+        found = await house.run(plan(step("a", note="apples"), step("b", note="pears")), input={"say": "harvest"})
+        assert found.run.status == "completed" and await bodies(house) == []
+        said = [moment for moment in found.timeline if moment.body.get("event") == "not remembered"]
+        assert len(said) == 2 and all("key" in moment.body["why"] for moment in said)
+        async with house.database.transaction(house.tenant) as tx:
+            # Nothing half done: no source without its fact.
+            assert await tx.value("SELECT count(*) FROM episode WHERE tenant = $1", tx.tenant) == 0
 
 
 class Broken:
