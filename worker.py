@@ -20,6 +20,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 import logs
 from activities.act import Acting
 from activities.embedder import embedders_of
+from activities.expiry import Expiring
 from activities.forks import Forking
 from activities.indexer import Indexer
 from activities.interceptor import Boundary
@@ -41,10 +42,10 @@ from settings import Settings
 from workflows.orchestrator import Orchestrator
 from workflows.undoing import Undo
 from workflows.unknown import Unknown
-from workflows.upkeep import Reconcile
+from workflows.upkeep import Expire, Reconcile
 
 LOG = structlog.get_logger(__name__)
-WORKFLOWS = [Orchestrator, Reconcile, Undo, Unknown]
+WORKFLOWS = [Expire, Orchestrator, Reconcile, Undo, Unknown]
 # Workflow code imports contracts and the SDK only, and keeps nothing in its modules: tests see to both, and run it in SANDBOX, which
 # watches every module. Workers run it outside: the sandbox is entered for every payload, and takes a fifth of a worker's CPU.
 SANDBOX = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules("contracts"))
@@ -63,6 +64,7 @@ def make(settings: Settings, client: Client, shared: Services, model: Model, run
         activities=[
             *(opening.open_run, opening.close_run, proposing.propose, acting.act, acting.give_up),
             *(undoing.undo, ruling.rule, ruling.climb, reconciling.reconcile, Operating(shared).look, Forking(shared).inherit),
+            Expiring(shared.database).expire,
         ],
         interceptors=[Boundary()],
         workflow_runner=runner,

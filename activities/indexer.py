@@ -1,4 +1,4 @@
-"""Work behind the writes of memory: vectors that are missing, rows that the index has not taken in, statistics that wait."""
+"""Work behind the writes of memory: missing vectors, facts that say almost the same, rows that no index has, statistics that wait."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import structlog
 from activities import shadowing
 from database import Database, Tx
 from ledger import outbox
-from memory import backlog, keywords, models, succession, vectors
+from memory import backlog, keywords, likeness, models, succession, vectors
 from memory.backlog import Due
 from memory.embedding import Embedder, digest
 from memory.models import Model
@@ -70,6 +70,8 @@ class Indexer:
         for model in await self._models(tenant):
             if embedder := self._embedders.get(model.name):
                 done += await self._embed(tenant, model, embedder)
+            if model.state == "active":
+                await self._link(tenant, model)
             done += await self._flip(tenant, model)
             if model.state == "shadow":
                 done += await shadowing.rehearse(self._database, tenant, self._embedders, model)
@@ -104,6 +106,11 @@ class Indexer:
         if hopeless := [one.num for one in due if one.num not in good]:
             LOG.info("texts without a vector", tenant=tx.tenant, model=model.name, facts=hopeless[:10], count=len(hopeless))
             await backlog.drop(tx, model, hopeless)
+
+    async def _link(self, tenant: str, model: Model) -> None:
+        # Just before their vectors are in the index, which comes once to each fact; killed in between, it is done again.
+        async with self._database.transaction(tenant) as tx:
+            await likeness.link_near(tx, await backlog.fresh(tx, model, limit=FLIPPED))
 
     async def _flip(self, tenant: str, model: Model) -> int:
         async with self._database.transaction(tenant) as tx:

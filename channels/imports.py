@@ -15,8 +15,8 @@ from memory.json_lines import Fault
 
 BATCH = 2_000
 """Lines that one statement stores; more gain nothing, and hold a transaction for longer."""
-LANES = 2
-"""Batches that are stored at once, where each is kept by itself: while one waits for the database another is made ready."""
+LANES = 3
+"""Batches that are stored at once, where each is kept by itself: while one is made ready, the database has work for two cores."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What `reconcile` is asked and what it answers."""
+"""What `reconcile` and `memory expire` are asked and what they answer."""
 
 from typing import Literal
 
@@ -36,3 +36,15 @@ class ReconcileResult(Message):
     """Runs under way that were compared."""
     count: int
     findings: tuple[Finding, ...] = ()
+
+
+class ExpireRequest(Strict):
+    """Take away what is over a tenant's retention policy."""
+
+    tenant: str = Field(pattern=TENANT)
+
+
+class ExpireResult(Message):
+    """How many rows went. ``gone``: what of memory -> rows; empty where the tenant has no policy."""
+
+    gone: dict[str, int] = Field(default_factory=dict)

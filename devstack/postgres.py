@@ -38,6 +38,8 @@ CONFIGURATION = """
 max_connections = 200
 # Memory is searched by vectors, which have to be at hand; pages are taken from the machine only when they are used.
 shared_buffers = 512MB
+# An import of 100,000 facts writes 800 MB of log; a checkpoint in its middle would have it write every page of the indexes once more.
+max_wal_size = 2GB
 # The socket lies in a folder that all may enter where the data's path is too long for it, and trust lets in whoever reaches it.
 unix_socket_permissions = 0700
 """

@@ -30,6 +30,7 @@ SELECT $1, $2, f.num FROM fact f WHERE f.tenant = $1 AND NOT EXISTS (SELECT FROM
 ON CONFLICT (tenant, model, fact) DO NOTHING
 """
 WAITING = "SELECT count(*) FROM vector_due WHERE tenant = $1 AND model = $2"
+FRESH = "SELECT fact FROM {table} WHERE tenant = $1 AND NOT indexed ORDER BY fact LIMIT $2"
 NOT_DUE = "DELETE FROM vector_due WHERE tenant = $1 AND model = $2 AND fact = ANY($3::bigint[])"
 
 
@@ -61,6 +62,11 @@ async def enqueue(tx: Tx, model: Model) -> int:
 async def drop(tx: Tx, model: Model, nums: Sequence[int]) -> None:
     """Give up on facts of which no vector can be made; keywords still find them."""
     await tx.execute(NOT_DUE, tx.tenant, model.id, list(nums))
+
+
+async def fresh(tx: Tx, model: Model, *, limit: int) -> list[int]:
+    """Return the facts whose vectors the index takes in next, oldest first."""
+    return [row["fact"] for row in await tx.fetch(FRESH.format(table=model.table), tx.tenant, limit)]
 
 
 async def waiting(tx: Tx, model: Model) -> int:

@@ -1,5 +1,6 @@
 """What may be remembered: texts, names and moments that everything which keeps them can keep."""
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 
@@ -11,6 +12,11 @@ TEXT_BYTES = 100_000
 NAME_LENGTH = 200
 SHOWN = 60  # characters of a value that an error repeats
 HIDDEN = frozenset({"Cc", "Cs"})
+# What a reader does not see, as in `bare` of migration 0015. Source: Unicode, DerivedCoreProperties.txt, Default_Ignorable_Code_Point.
+UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
+    "\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def text(value: str, what: str) -> str:
@@ -31,6 +37,14 @@ def name(value: str, what: str, *, empty: bool = True) -> str:
         raise BadInput(f"{what} has {len(value):,} characters; {NAME_LENGTH} is the most")
     if not value.isprintable() and any(unicodedata.category(character) in HIDDEN for character in value):
         raise BadInput(f"{what} {value[:SHOWN]!r} has control characters")
+    return value
+
+
+def id(value: str, what: str) -> str:
+    """Return an id. Raises: BadInput where it cannot be one, or where somebody who reads it would take it for another."""
+    name(value, what, empty=False)
+    if not value.isascii() and (unseen := UNSEEN.search(value)):
+        raise BadInput(f"{what} {value[:SHOWN]!a} has a character that nobody sees, U+{ord(unseen.group()):04X}: leave it out")
     return value
 
 

@@ -28,7 +28,7 @@ APPEND = """
 WITH given AS (
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::timestamptz[])
         WITH ORDINALITY AS given (id, session, speaker, origin, subject, body, content_hash, at, position)
-), last AS (
+), last AS MATERIALIZED (
     SELECT session, coalesce(
         (SELECT seq FROM episode WHERE tenant = $1 AND episode.session = sessions.session ORDER BY seq DESC LIMIT 1), 0) AS seq
       FROM (SELECT DISTINCT session FROM given) AS sessions
@@ -115,7 +115,7 @@ Row = tuple[str, str, str, str, str, str, bytes, datetime | None]
 
 def _row(tx: Tx, key: WriteKey, nth: int, episode: NewEpisode) -> Row:
     what = f"episode {episode.id or nth + 1}"
-    id = bounds.name(key.id(tx.tenant, f"episode {nth}") if episode.id is None else episode.id, f"{what}: id", empty=False)
+    id = key.id(tx.tenant, f"episode {nth}") if episode.id is None else bounds.id(episode.id, f"{what}: id")
     session = bounds.name(episode.session, f"{what}: session", empty=False)
     speaker, subject = bounds.name(episode.speaker, f"{what}: speaker"), bounds.name(episode.subject, f"{what}: subject")
     body = bounds.text(episode.body, what)

@@ -12,11 +12,11 @@ NOTE = "INSERT INTO erasure (tenant, hash, reason, by) VALUES ($1, $2, $3, $4) R
 DID = "UPDATE erasure SET did = $3 WHERE tenant = $1 AND id = $2"
 FACTS = """
 SELECT id, num, scope, kind, subject, session, speaker, body, valid_from, valid_to, superseded_at, content_hash FROM fact
- WHERE tenant = $1 AND (session = ANY ($3) OR concat_ws(' ', body, subject, speaker, session, scope, kind, id) ILIKE ANY (name_likes($2)))
+ WHERE tenant = $1 AND (session = ANY ($3) OR named(concat_ws(' ', body, subject, speaker, session, scope, kind, id), name_likes($2)))
 """
 EPISODES = """
 SELECT id, session, speaker, origin, subject, body FROM episode
- WHERE tenant = $1 AND (session = ANY ($3) OR concat_ws(' ', body, subject, speaker, session, id) ILIKE ANY (name_likes($2)))
+ WHERE tenant = $1 AND (session = ANY ($3) OR named(concat_ws(' ', body, subject, speaker, session, id), name_likes($2)))
 """
 # Facts that stand on what goes and on nothing else.
 DERIVED = """
@@ -28,20 +28,20 @@ DROP_SOURCES = "DELETE FROM fact_source WHERE tenant = $1 AND (fact = ANY ($2) O
 DROP_FACTS = "DELETE FROM fact WHERE tenant = $1 AND id = ANY ($2)"
 DROP_EPISODES = "DELETE FROM episode WHERE tenant = $1 AND id = ANY ($2)"
 UNLINK = "UPDATE fact SET near = NULL WHERE tenant = $1 AND near = ANY ($2)"
-DROP_STATES = "DELETE FROM session_state WHERE tenant = $1 AND (session = ANY ($3) OR session ~* name_pattern($2))"
-DROP_SUMMARIES = "DELETE FROM summary WHERE tenant = $1 AND (session = ANY ($3) OR session ~* name_pattern($2))"
+DROP_STATES = "DELETE FROM session_state WHERE tenant = $1 AND (session = ANY ($3) OR forgotten(session, name_pattern($2)) <> session)"
+DROP_SUMMARIES = "DELETE FROM summary WHERE tenant = $1 AND (session = ANY ($3) OR forgotten(session, name_pattern($2)) <> session)"
 # Another version, so that no process goes on with what it has at hand of the old one.
 STATES = """
 UPDATE session_state SET value = forgotten(value, name_pattern($2), 0), version = version + 1, at = now()
- WHERE tenant = $1 AND value::text ILIKE ANY (name_likes($2)) AND forgotten(value, name_pattern($2), 0) <> value
+ WHERE tenant = $1 AND named(value::text, name_likes($2)) AND forgotten(value, name_pattern($2), 0) <> value
 """
 SUMMARIES = """
 UPDATE summary SET body = forgotten(body, name_pattern($2))
- WHERE tenant = $1 AND body ILIKE ANY (name_likes($2)) AND forgotten(body, name_pattern($2)) <> body
+ WHERE tenant = $1 AND named(body, name_likes($2)) AND forgotten(body, name_pattern($2)) <> body
 """
 WRITES = """
 UPDATE memory_write SET result = forgotten(result, name_pattern($2), 0)
- WHERE tenant = $1 AND result::text ILIKE ANY (name_likes($2)) AND forgotten(result, name_pattern($2), 0) <> result
+ WHERE tenant = $1 AND named(result::text, name_likes($2)) AND forgotten(result, name_pattern($2), 0) <> result
 """
 LEDGER = "SELECT relation, lineage, held, touched FROM forget_in_ledger($1, $2)"
 SESSIONS = "SELECT session AS lineage, held, touched FROM forget_sessions($1, $2)"
@@ -106,7 +106,7 @@ class _Search:
 
     def owns(self, row: Any) -> bool:
         """Tell whether a row is about the subject. Keys cannot lose a part, so who is named in one owns it."""
-        if row["session"] in self.sessions or self.name in {tombstones.normal(row["subject"]), tombstones.normal(row["speaker"])}:
+        if row["session"] in self.sessions or any(tombstones.goes_by(self.name, row[by]) for by in ("subject", "speaker")):
             return True
         return any(tombstones.without(key, [self.name]) != key for key in (row["id"], row["session"], row.get("scope", "")))
 

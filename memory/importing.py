@@ -19,11 +19,12 @@ TEXTS = ("id", "tenant", "session", "speaker", "text", "at", "subject", "scope",
 EXAMPLE = '{"id": "m1", "tenant": "default", "session": "s1", "speaker": "ann", "text": "…", "at": "2026-01-31T09:30:00Z"}'
 SESSION, KIND = "import", "turn"
 STANDING = """
-SELECT e.id, e.session, e.speaker, e.body, NULL AS subject, NULL AS kind FROM episode AS e WHERE e.tenant = $1 AND e.id = ANY($2)
+SELECT e.id, e.session, e.speaker, e.body, e.at, NULL AS subject, NULL AS kind, NULL AS scope
+  FROM episode AS e WHERE e.tenant = $1 AND e.id = ANY($2)
 UNION ALL
-SELECT f.id, f.session, f.speaker, f.body, f.subject, f.kind FROM fact AS f WHERE f.tenant = $1 AND f.id = ANY($2)
+SELECT f.id, f.session, f.speaker, f.body, f.at, f.subject, f.kind, f.scope FROM fact AS f WHERE f.tenant = $1 AND f.id = ANY($2)
 """
-KEPT = "text, session, speaker, subject or kind"
+KEPT = "text, session, speaker, subject, kind, scope or date"
 EXISTS = "SELECT EXISTS (SELECT FROM tenant WHERE tenant = $1)"
 CREATE = "INSERT INTO tenant (tenant) VALUES ($1) ON CONFLICT DO NOTHING"
 
@@ -58,7 +59,7 @@ def lines(path: Path, tenant: str) -> Generator[Line | Fault]:
         if isinstance(line, Fault):
             yield line
             continue
-        content = hash((line.session, line.speaker, line.text, line.subject, line.kind))
+        content = hash((line.session, line.speaker, line.text, line.subject, line.kind, line.scope, line.at))
         first, said = seen.setdefault((line.tenant, line.id), (number, content))
         yield line if said == content else Fault(number, f"id {line.id!r} is used on line {first} already, for another {KEPT}")
 
@@ -67,7 +68,7 @@ def parse(given: Mapping[str, Any], number: int, tenant: str) -> Line:
     """Return what a line says. Raises: BadInput saying what is wrong with it."""
     said = json_lines.texts(given, TEXTS, ("id", "text"), EXAMPLE)
     names = {name: bounds.name(said[name], name) for name in ("session", "speaker", "subject", "scope", "kind") if name in said}
-    whose, id = json_lines.tenant(said.get("tenant", tenant)), bounds.name(said["id"], "id")
+    whose, id = json_lines.tenant(said.get("tenant", tenant)), bounds.id(said["id"], "id")
     return Line(number, id, whose, bounds.text(said["text"], "text"), moment(said.get("at"), "at"), **names)
 
 
@@ -96,14 +97,14 @@ async def faults(tx: Tx, given: Sequence[Line]) -> list[Fault]:
     return [
         Fault(line.number, f"id {line.id!r} is used already, for another {KEPT}; what was said is never changed")
         for line, *said in zip(again, *(scrubbed[nth::4] for nth in range(4)), strict=True)
-        if not all(_says(row, line.session, *said) for row in standing[line.id])
+        if not all(_says(row, line, *said) for row in standing[line.id])
     ]
 
 
-def _says(row: Any, session: str, speaker: str, body: str, subject: str, kind: str) -> bool:
-    # An episode has no kind, and whom it is about does not change what was said.
-    told = (row["session"], row["speaker"], row["body"]) == (session, speaker, body)
-    return told and (row["kind"] is None or (row["subject"], row["kind"]) == (subject, kind))
+def _says(row: Any, line: Line, speaker: str, body: str, subject: str, kind: str) -> bool:
+    # A line without a date was said when it came in first. An episode has no kind, and whom it is about does not change what was said.
+    told = (row["session"], row["speaker"], row["body"], row["at"]) == (line.session, speaker, body, line.at or row["at"])
+    return told and (row["kind"] is None or (row["subject"], row["kind"], row["scope"]) == (subject, kind, line.scope))
 
 
 async def store(tx: Tx, source: str, given: Sequence[Line]) -> Counter[str]:

@@ -12,21 +12,21 @@ from memory import scoring
 from memory.filters import Filter
 from memory.planning import AS_WRITTEN, aside
 
+# The words of a batch are parsed once and put in the order of the index, in which they are inserted fastest. Half of what an import costs.
 ADD = """
-WITH given AS (SELECT fact, body FROM unnest($2::bigint[], $3::text[]) AS given (fact, body)),
-word AS MATERIALIZED (
-    SELECT given.fact, word.lexeme, greatest(cardinality(word.positions), 1) AS tf
-      FROM given CROSS JOIN LATERAL unnest(to_tsvector('english', given.body)) AS word
+WITH given AS MATERIALIZED (
+    SELECT fact, to_tsvector('english', body) AS parsed FROM unnest($2::bigint[], $3::text[]) AS given (fact, body)
 ), held AS (
     INSERT INTO fact_words (tenant, fact, words, lexemes)
-    SELECT $1, given.fact, coalesce(sum(word.tf), 0), coalesce(array_agg(word.lexeme) FILTER (WHERE word.lexeme IS NOT NULL), '{}')
-      FROM given LEFT JOIN word ON word.fact = given.fact GROUP BY given.fact
+    SELECT $1, fact, (SELECT coalesce(sum(greatest(cardinality(positions), 1)), 0) FROM unnest(parsed)), tsvector_to_array(parsed)
+      FROM given ORDER BY fact
     ON CONFLICT (tenant, fact) DO NOTHING RETURNING fact, words
+), word AS MATERIALIZED (
+    SELECT word.lexeme COLLATE "C" AS lexeme, held.fact, greatest(cardinality(word.positions), 1) AS tf, held.words
+      FROM held JOIN given ON given.fact = held.fact CROSS JOIN LATERAL unnest(given.parsed) AS word ORDER BY 1, 2
 ), posted AS (
-    INSERT INTO posting (tenant, lexeme, fact, tf, words)
-    SELECT $1, word.lexeme, word.fact, word.tf, held.words FROM word JOIN held ON held.fact = word.fact ORDER BY word.lexeme, word.fact
-    RETURNING lexeme
-), counted AS (SELECT lexeme, count(*)::integer AS df FROM posted GROUP BY lexeme), due AS (
+    INSERT INTO posting (tenant, lexeme, fact, tf, words) SELECT $1, lexeme, fact, tf, words FROM word
+), counted AS (SELECT lexeme, count(*)::integer AS df FROM word GROUP BY lexeme), due AS (
     INSERT INTO vector_due (tenant, model, fact)
     SELECT $1, model.id, held.fact FROM held, embedding_model model WHERE model.tenant = $1 ON CONFLICT DO NOTHING
 )
@@ -83,22 +83,33 @@ SELECT word.lexeme, greatest(stat.df, live.df, 0) AS df, total.facts, total.word
 """
 # Sorted before it meets the facts, so that no more of them are read than it takes to find the best that pass the filter.
 CHOSEN = """
-WITH listed AS MATERIALIZED (
-    SELECT list.fact, {part} AS part
+SELECT chosen.fact, chosen.part
+  FROM (
+    SELECT list.fact, sum({part}) AS part
       FROM unnest($2::text[], $3::float8[]) AS asked (lexeme, idf)
      CROSS JOIN LATERAL (
         SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme ORDER BY fact DESC LIMIT {bound}
      ) AS list
-)
-SELECT chosen.fact, chosen.part, chosen.searched
-  FROM (SELECT fact, sum(part) AS part, count(*) OVER () AS searched FROM listed GROUP BY fact ORDER BY 2 DESC, 1 DESC) AS chosen
+     GROUP BY list.fact ORDER BY 2 DESC, 1 DESC LIMIT {within}
+  ) AS chosen
   JOIN fact f ON f.tenant = $1 AND f.num = chosen.fact
  WHERE {filter} ORDER BY chosen.part DESC, chosen.fact DESC LIMIT $5
+"""
+# For a filter that leaves some: they are read once and kept at hand. The limit only tells the planner that they fit into memory, and
+# without the last two words it would join them.
+AMONG = """
+SELECT list.fact, sum({part}) AS part
+  FROM unnest($2::text[], $3::float8[]) AS asked (lexeme, idf)
+ CROSS JOIN LATERAL (
+    SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme ORDER BY fact DESC LIMIT {bound}
+ ) AS list
+ WHERE (list.fact IN (SELECT f.num FROM fact f WHERE f.tenant = $1 AND {filter} LIMIT {held})) IS TRUE
+ GROUP BY list.fact ORDER BY 2 DESC, 1 DESC LIMIT $5
 """
 # The other way round, for a filter that leaves few facts and words that are in many.
 PROBED = """
 WITH few AS MATERIALIZED (SELECT f.num FROM fact f WHERE f.tenant = $1 AND {filter})
-SELECT list.fact, sum({part}) AS part, (SELECT count(*) FROM few) AS searched
+SELECT list.fact, sum({part}) AS part
   FROM unnest($2::text[], $3::float8[]) AS asked (lexeme, idf)
  CROSS JOIN LATERAL (
     SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme AND fact = ANY(ARRAY(SELECT num FROM few))
@@ -113,12 +124,18 @@ SELECT list.fact, sum({part}) AS score
  ) AS list
  GROUP BY list.fact
 """
-PART = f"asked.idf * list.tf * {scoring.K1 + 1} / (list.tf + {scoring.K1} * ({1 - scoring.B} + {scoring.B} * list.words / $4::float8))"
+# In floating-point numbers throughout: a constant without its type would be a numeric, which takes longer than all the rest.
+PART = f"""
+asked.idf * list.tf * {scoring.K1 + 1}::float8
+/ (list.tf + {scoring.K1 * (1 - scoring.B)}::float8 + {scoring.K1 * scoring.B}::float8 * list.words / $4::float8)
+"""
 LONGEST_QUERY = 20_000
 """Characters of a query whose words are looked for."""
 MOST_WORDS = 48
 LISTED = 8_000
 """Postings that the rarest words of a query may bring in; four times that where they leave too few facts."""
+HELD = 50_000
+"""Facts that a query keeps at hand, which is what 2 MB of memory hold."""
 COMPLETED = 120
 """Facts that the query's frequent words score too."""
 RARE, COUNTED = 256, 20_000
@@ -138,10 +155,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A query's words, the rarest first, and the mean length of the tenant's facts in words."""
+    """A query's words, the rarest first, the mean length of the tenant's facts in words, and how many facts there are, 0 if unknown."""
 
     words: list[Word]
     mean: float
+    facts: int = 0
 
     def arguments(self, words: Sequence[Word] | None = None) -> tuple[list[str], list[float], float]:
         """Return lexemes, weights and mean, as the queries take them."""
@@ -189,7 +207,7 @@ async def words(tx: Tx, query: str) -> Words:
     known = sorted((row["df"], row["lexeme"]) for row in rows if row["df"])[:MOST_WORDS]
     facts = max([row["facts"] or 0 for row in rows] + [df for df, _ in known], default=0)
     total = max((row["words"] or 0 for row in rows), default=0)
-    return Words([Word(lexeme, df, scoring.idf(df, facts)) for df, lexeme in known], max(total / facts, 1.0) if facts else 1.0)
+    return Words([Word(lexeme, df, scoring.idf(df, facts)) for df, lexeme in known], max(total / facts, 1.0) if facts else 1.0, facts)
 
 
 async def search(tx: Tx, query: str, filter: Filter, *, limit: int) -> list[tuple[int, float]]:
@@ -201,31 +219,35 @@ async def search(tx: Tx, query: str, filter: Filter, *, limit: int) -> list[tupl
 async def find(tx: Tx, asked: Words, filter: Filter, *, limit: int, matching: int | None = None) -> Found:
     """Return the best facts for words, best first; quick only under `planning.AS_WRITTEN`.
 
-    matching: how many facts the filter leaves, where that is known.
+    matching: how many facts the filter leaves, without regard to time, where those are few enough to be counted.
     """
     if not asked.words:
         return Found([], 0, False)
     total = sum(word.df for word in asked.words)
     # Looking up one pair costs about what two postings of a list do, which are met by their facts too.
     if matching is not None and matching * len(asked.words) <= 2 * min(total, LISTED):
-        return await _choose(tx, PROBED, asked, asked.words, filter, bound=LISTED, limit=limit)
-    found = await _listed(tx, asked, filter, bound=LISTED, limit=limit)
+        return Found(await _choose(tx, PROBED, asked, asked.words, filter, limit), matching, False)
+    found = await _listed(tx, asked, filter, matching, bound=LISTED, limit=limit)
     if found.capped and len(found.rows) < limit:
-        found = await _listed(tx, asked, filter, bound=4 * LISTED, limit=limit)
+        found = await _listed(tx, asked, filter, matching, bound=4 * LISTED, limit=limit)
     return found
 
 
-async def _listed(tx: Tx, asked: Words, filter: Filter, *, bound: int, limit: int) -> Found:
+async def _listed(tx: Tx, asked: Words, filter: Filter, matching: int | None, *, bound: int, limit: int) -> Found:
     rare, rest = _split(asked.words, bound)
-    found = await _choose(tx, CHOSEN, asked, rare, filter, bound=bound, limit=max(limit, COMPLETED) if rest else limit)
-    cut = any(word.df > bound for word in rare)
+    wanted = max(limit, COMPLETED) if rest else limit
+    if filter.narrow and matching is not None and matching < HELD:
+        chosen = await _choose(tx, AMONG, asked, rare, filter, wanted, bound=bound, held=HELD)
+    else:
+        chosen = await _chosen(tx, asked, rare, filter, bound=bound, limit=wanted)
+    searched, cut = sum(min(word.df, bound) for word in rare), any(word.df > bound for word in rare)
     if not rest:
-        return Found(found.rows, found.searched, cut)
-    added = await scores(tx, Words(rest, asked.mean), [fact for fact, _ in found.rows])
-    rows = sorted(((fact, part + added.get(fact, 0.0)) for fact, part in found.rows), key=lambda row: (-row[1], -row[0]))[:limit]
+        return Found(chosen, searched, cut)
+    added = await scores(tx, Words(rest, asked.mean), [fact for fact, _ in chosen])
+    rows = sorted(((fact, part + added.get(fact, 0.0)) for fact, part in chosen), key=lambda row: (-row[1], -row[0]))[:limit]
     # A fact that was not looked at has at most the last partial score, and the most that the frequent words can add.
-    most = sum(word.idf for word in rest) * (scoring.K1 + 1) + (found.rows[-1][1] if len(found.rows) >= max(limit, COMPLETED) else 0.0)
-    return Found(rows, found.searched, cut or len(rows) < limit or most > rows[-1][1])
+    most = sum(word.idf for word in rest) * (scoring.K1 + 1) + (chosen[-1][1] if len(chosen) >= wanted else 0.0)
+    return Found(rows, searched, cut or len(rows) < limit or most > rows[-1][1])
 
 
 def _split(words: Sequence[Word], bound: int) -> tuple[list[Word], list[Word]]:
@@ -236,11 +258,21 @@ def _split(words: Sequence[Word], bound: int) -> tuple[list[Word], list[Word]]:
     return list(words[:rare]), list(words[rare:])
 
 
-async def _choose(tx: Tx, query: str, asked: Words, chosen: Sequence[Word], filter: Filter, *, bound: int, limit: int) -> Found:
+async def _chosen(tx: Tx, asked: Words, rare: Sequence[Word], filter: Filter, *, bound: int, limit: int) -> list[tuple[int, float]]:
+    # To find the best few takes less than to sort them all, and a filter that leaves many, or time alone, seldom leaves too few of them.
+    within = (4 if filter.narrow else 2) * limit
+    rows = await _choose(tx, CHOSEN, asked, rare, filter, limit, bound=bound, within=within)
+    if len(rows) >= limit or sum(word.df for word in rare) <= within:
+        return rows
+    return await _choose(tx, CHOSEN, asked, rare, filter, limit, bound=bound, within="ALL")
+
+
+async def _choose(
+    tx: Tx, query: str, asked: Words, words: Sequence[Word], filter: Filter, limit: int, **bounds: object
+) -> list[tuple[int, float]]:
     condition, values = filter.sql(6)
-    text = query.format(part=PART, filter=condition, bound=bound)
-    rows = await tx.fetch(text, tx.tenant, *asked.arguments(chosen), limit, *values)
-    return Found([(row["fact"], row["part"]) for row in rows], rows[0]["searched"] if rows else 0, False)
+    rows = await tx.fetch(query.format(part=PART, filter=condition, **bounds), tx.tenant, *asked.arguments(words), limit, *values)
+    return [(row["fact"], row["part"]) for row in rows]
 
 
 async def scores(tx: Tx, asked: Words, nums: Sequence[int]) -> dict[int, float]:

@@ -8,6 +8,10 @@ from database import Tx
 MAX_EF_SEARCH = 1000
 """pgvector's own bound. Source: pgvector README, HNSW query options."""
 MAX_SCAN_TUPLES = 320_000
+CODED = 3
+"""Times as many rows as are compared one by one may be told apart by their codes: beyond that the index is quicker."""
+COMPARED = 6
+"""Vectors that are compared after their codes for each one that a search of the index keeps in view: so one setting raises both."""
 READ = "SELECT ef_search, max_scan_tuples, exact_below, exact_only, sampled FROM recall_knob WHERE tenant = $1 AND model = $2"
 # Settings only ever rise, so a monitor that worked on an older reading takes nothing back.
 RAISE = """
@@ -31,9 +35,19 @@ class Knobs:
 
     ef_search: int = 100
     max_scan_tuples: int = 20_000
-    exact_below: int = 8_000
+    exact_below: int = 4_000
     exact_only: bool = False
     sampled: float = 0.1
+
+    @property
+    def coded_below(self) -> int:
+        """Rows that match at or under which codes are compared, and then the vectors of the nearest codes."""
+        return CODED * self.exact_below
+
+    @property
+    def compared(self) -> int:
+        """Vectors that are compared after their codes."""
+        return COMPARED * self.ef_search
 
     def raised(self) -> "Knobs | None":
         """Return the next rung: more of the index, then longer scans, then no index. None where there is no higher one."""

@@ -5,22 +5,49 @@ import re
 from collections.abc import Mapping, Sequence
 
 from database import Tx
-from memory import keywords
-from memory.filters import Filter
+from memory.planning import AS_WRITTEN, aside
 
 WORDS = re.compile(r"\w+")
 ENOUGH = 0.8
 """The share of words two facts have in common, of all that either has, from which one is linked to the other."""
 FEWEST, MOST = 4, 64
 """Words: shorter facts are alike by chance, and longer ones are compared by their beginning."""
-LOOKED_AT = 5
+LOOKED_AT = 10
+"""Older facts that share the most rare words, whose texts are compared."""
+# Two facts that share four fifths of their words share one of any fifth of them: the rarest fifth leaves few to look at. Of a word that is
+# in many facts only the newest are seen, so the work for one fact is bounded, however much there is.
+CANDIDATES = """
+WITH asked AS MATERIALIZED (
+    SELECT f.num, w.lexemes FROM fact f JOIN fact_words w ON w.tenant = $1 AND w.fact = f.num
+     WHERE f.tenant = $1 AND f.num = ANY($2::bigint[]) AND f.near IS NULL AND f.superseded_at IS NULL
+), rare AS MATERIALIZED (
+    SELECT asked.num, word.lexeme FROM asked CROSS JOIN LATERAL (
+        SELECT given.lexeme COLLATE "C" AS lexeme FROM unnest(asked.lexemes) AS given (lexeme)
+          LEFT JOIN lexeme_stat stat ON stat.tenant = $1 AND stat.lexeme = given.lexeme
+         ORDER BY coalesce(stat.df, 0), 1 LIMIT least(cardinality(asked.lexemes) / 5, $3::integer / 5) + 1
+    ) AS word
+), met AS (
+    SELECT rare.num, older.fact, count(*) AS shared FROM rare CROSS JOIN LATERAL (
+        SELECT fact FROM posting WHERE tenant = $1 AND lexeme = rare.lexeme AND fact < rare.num ORDER BY fact DESC LIMIT 50
+    ) AS older GROUP BY rare.num, older.fact
+)
+SELECT num, fact FROM (SELECT num, fact, row_number() OVER (PARTITION BY num ORDER BY shared DESC, fact) AS rank FROM met) AS ranked
+ WHERE rank <= $4 ORDER BY num, fact
+"""
 ALIKE = """
 SELECT DISTINCT ON (likeness) likeness, id FROM fact
  WHERE tenant = $1 AND likeness = ANY($2) AND superseded_at IS NULL ORDER BY likeness, num
 """
-UNLINKED = "SELECT num, scope, body FROM fact WHERE tenant = $1 AND num = ANY($2) AND near IS NULL AND superseded_at IS NULL"
-BODIES = "SELECT num, id, body FROM fact WHERE tenant = $1 AND num = ANY($2)"
-LINK = "UPDATE fact SET near = $3 WHERE tenant = $1 AND num = $2 AND near IS NULL"
+# Asked by itself: a join with the facts is one that the planner takes for one with all of them.
+BODIES = "SELECT num, id, scope, body FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[]) AND superseded_at IS NULL"
+# In the order of their numbers: of two who link the same facts one waits for the other, and finds them linked.
+LINK = """
+WITH held AS MATERIALIZED (
+    SELECT f.num, given.near FROM unnest($2::bigint[], $3::text[]) AS given (num, near) JOIN fact f ON f.tenant = $1 AND f.num = given.num
+     WHERE f.near IS NULL ORDER BY f.num FOR NO KEY UPDATE OF f
+)
+UPDATE fact SET near = held.near FROM held WHERE fact.tenant = $1 AND fact.num = held.num AND fact.near IS NULL
+"""
 
 
 def bare(text: str) -> str:
@@ -46,11 +73,18 @@ async def alike(tx: Tx, given: Mapping[int, str]) -> dict[int, str]:
 
 async def link_near(tx: Tx, nums: Sequence[int]) -> int:
     """Link facts to an older one that shares most of their words; return how many were linked. Repeating it changes nothing."""
-    linked = 0
-    for row in await tx.fetch(UNLINKED, tx.tenant, list(nums)) if nums else []:
-        words = " ".join(bare(row["body"]).split()[:MOST])
-        found = [num for num, _ in await keywords.search(tx, words, Filter(scopes=(row["scope"],)), limit=LOOKED_AT) if num < row["num"]]
-        older = sorted(await tx.fetch(BODIES, tx.tenant, found), key=lambda other: other["num"]) if found else []
-        near = next((other["id"] for other in older if overlap(row["body"], other["body"]) >= ENOUGH), None)
-        linked += await tx.execute(LINK, tx.tenant, row["num"], near) if near else 0
-    return linked
+    if not nums:
+        return 0
+    async with aside(tx, AS_WRITTEN):
+        pairs = await tx.fetch(CANDIDATES, tx.tenant, list(nums), MOST, LOOKED_AT)
+        looked_at = list({num for pair in pairs for num in pair})
+        facts = {row["num"]: row for row in await tx.fetch(BODIES, tx.tenant, looked_at)}
+    near: dict[int, str] = {}
+    for num, older in pairs:
+        one, other = facts.get(num), facts.get(older)
+        # The pairs of a fact come with the oldest first, and one link is enough.
+        if one is None or other is None or num in near or one["scope"] != other["scope"]:
+            continue
+        if overlap(one["body"], other["body"]) >= ENOUGH:
+            near[num] = other["id"]
+    return await tx.execute(LINK, tx.tenant, list(near), list(near.values())) if near else 0

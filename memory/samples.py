@@ -14,7 +14,7 @@ TARGET = 0.99
 DEFAULTS = Knobs()
 KEPT = timedelta(days=7)
 MOST = 400
-"""Samples that one comparison asks again of those that an index answered."""
+"""Samples that one comparison asks again of those that an index answered, or codes."""
 OTHERS = 50
 """The same of those that exact search answered: their recall is 1 by its making, and they are asked to see that it is."""
 SELDOM = 0.01
@@ -24,8 +24,8 @@ INSERT INTO recall_sample (tenant, model, embedding, filter, k, mode, target) VA
 """
 RANKED = """
 SELECT id, embedding, filter, k, target,
-       at > now() - $3::interval AND row_number() OVER (PARTITION BY mode = 'ann' ORDER BY id DESC)
-       <= CASE WHEN mode = 'ann' THEN $4::integer ELSE $5::integer END AS asked
+       at > now() - $3::interval AND row_number() OVER (PARTITION BY mode <> 'exact' ORDER BY id DESC)
+       <= CASE WHEN mode <> 'exact' THEN $4::integer ELSE $5::integer END AS asked
   FROM recall_sample WHERE tenant = $1 AND model = $2
 """
 NEWEST = f"SELECT id, embedding, filter, k, target FROM ({RANKED}) AS ranked WHERE asked ORDER BY id DESC"  # noqa: S608

@@ -13,19 +13,18 @@ from database import Tx
 from memory import keywords, models, samples, scoring, vectors
 from memory.filters import Filter
 from memory.keywords import Words
-from memory.knobs import Knobs, knobs
+from memory.knobs import Knobs
 from memory.models import Model
-from memory.planning import AS_WRITTEN, aside
+from memory.planning import aside, by_index
 from memory.vectors import Near
 
-Mode = Literal["exact", "ann", "keywords"]
+Mode = Literal["exact", "codes", "ann", "keywords"]
 Via = Literal["both", "keyword", "vector", "neighbour"]
+# Given the episodes that the hits were taken from, which are read with them.
 BESIDE = """
-SELECT hit.num AS hit, f.num AS fact
-  FROM unnest($2::bigint[]) AS hit (num)
-  JOIN fact h ON h.tenant = $1 AND h.num = hit.num
-  JOIN fact_source source ON source.tenant = $1 AND source.fact = h.id
-  JOIN episode turn ON turn.tenant = $1 AND turn.id = source.episode
+SELECT given.hit, f.num AS fact
+  FROM unnest($2::bigint[], $3::text[]) AS given (hit, episode)
+  JOIN episode turn ON turn.tenant = $1 AND turn.id = given.episode
  CROSS JOIN LATERAL (VALUES (turn.seq - 1), (turn.seq + 1)) AS near (seq)
   JOIN episode beside ON beside.tenant = $1 AND beside.session = turn.session AND beside.seq = near.seq
   JOIN fact_source told ON told.tenant = $1 AND told.episode = beside.id
@@ -36,6 +35,12 @@ READ = """
 SELECT f.id, f.num, f.body, f.scope, f.kind, f.subject, f.session, f.speaker, f.at, f.recorded_at, f.lineage, f.step,
        ARRAY(SELECT episode FROM fact_source source WHERE source.tenant = $1 AND source.fact = f.id ORDER BY episode) AS sources
   FROM fact f WHERE f.tenant = $1 AND f.num = ANY($2::bigint[])
+"""
+# The model that is in use, or the one that made the query's vector, and how its vectors are searched.
+ARM = """
+SELECT model.id, model.name, model.dims, model.state, knob.ef_search, knob.max_scan_tuples, knob.exact_below, knob.exact_only, knob.sampled
+  FROM embedding_model model LEFT JOIN recall_knob knob ON knob.tenant = $1 AND knob.model = model.id
+ WHERE model.tenant = $1 AND CASE WHEN $2::integer IS NULL THEN model.state = 'active' ELSE model.id = $2::integer END
 """
 MOST = 200
 """Facts that one query may ask for."""
@@ -109,6 +114,10 @@ class _Arm:
     degraded: str
 
 
+class _VectorsFailed(Exception):
+    """The vector arm failed, and with it all that is asked under the same settings."""
+
+
 async def search(tx: Tx, query: Query) -> Answer:
     """Return the facts that answer a query best. A vector arm that fails leaves the keywords, and the answer says so.
 
@@ -119,9 +128,11 @@ async def search(tx: Tx, query: Query) -> Answer:
         raise BadInput("a query needs a text")
     if not 1 <= query.k <= MOST:
         raise BadInput(f"k is {query.k}; 1 to {MOST} can be asked for")
-    async with aside(tx, AS_WRITTEN):
-        arm = await _arm(tx, query)
-        answer = await _answered(tx, query, arm, began)
+    arm = await _arm(tx, query)
+    try:
+        answer = await _settled(tx, query, arm, began)
+    except _VectorsFailed as failed:
+        answer = await _settled(tx, query, _Arm(None, arm.knobs, str(failed)), began)
     if arm.model and query.embedding is not None and answer.mode != "keywords":
         await samples.offer(
             tx, arm.model.id, query.embedding, query.filter, k=query.k, mode=answer.mode, knobs=arm.knobs, target=query.target
@@ -132,39 +143,48 @@ async def search(tx: Tx, query: Query) -> Answer:
 async def _arm(tx: Tx, query: Query) -> _Arm:
     if query.embedding is None:
         return _Arm(None, Knobs(), query.why or NO_VECTOR)
-    model = await models.active(tx)
-    if query.model is not None and (model is None or model.id != query.model):
-        # Made by the model that was in use a moment ago: its vectors are still there.
-        model = next((known for known in await models.of_tenant(tx) if known.id == query.model), None)
-    if model is None:
+    row = await tx.row(ARM, tx.tenant, query.model)
+    if row is None:
         return _Arm(None, Knobs(), NO_MODEL)
+    given = dict(row)
+    model = Model(*(given.pop(name) for name in ("id", "name", "dims", "state")))
     models.checked(model, query.embedding)
-    return _Arm(model, await knobs(tx, model.id), "")
+    return _Arm(model, Knobs(**given) if given["ef_search"] is not None else Knobs(), "")
+
+
+async def _settled(tx: Tx, query: Query, arm: _Arm, began: float) -> Answer:
+    # One block of settings for all that is asked: each one costs a round trip at both ends.
+    async with aside(tx, by_index(arm.knobs)):
+        return await _answered(tx, query, arm, began)
 
 
 async def _answered(tx: Tx, query: Query, arm: _Arm, began: float) -> Answer:
     pool = max(POOL, 4 * query.k)
     asked = await keywords.words(tx, query.text)
-    left = await vectors.matching(tx, query.filter, arm.knobs.exact_below + 1)
-    found = await keywords.find(tx, asked, query.filter, limit=pool, matching=left if left <= arm.knobs.exact_below else None)
-    near, degraded = await _near(tx, query, arm, pool, left)
+    most = arm.knobs.coded_below
+    # Where everything matches, the statistics of the words have counted it.
+    left = 0 if query.filter.narrow else asked.facts
+    left = left or await vectors.matching(tx, query.filter, most + 1)
+    found = await keywords.find(tx, asked, query.filter, limit=pool, matching=left if left <= most else None)
+    near = await _near(tx, query, arm, pool, left)
     keyword, cosine = await _completed(tx, query, arm, asked, dict(found.rows), near)
-    scores = await _with_neighbours(tx, scoring.fused(keyword, cosine), query)
-    best = sorted(scores, key=lambda num: (-scores[num], num))[: query.k]
+    scores, read = await _with_neighbours(tx, scoring.fused(keyword, cosine), query)
+    best = _best(scores, query.k)
+    read |= await _read(tx, [num for num in best if num not in read])
     nearby = {num for num, _ in near.rows} if near else set[int]()
-    hits = await _read(tx, best, scores, keyword, cosine, nearby)
+    hits = [_hit(read[num], scores[num], keyword.get(num, 0.0), cosine.get(num, 0.0), num in nearby) for num in best if num in read]
     searched = found.searched + (near.searched if near else 0)
     capped = found.capped or bool(near and near.capped)
-    return Answer(hits, near.mode if near else "keywords", degraded, searched, capped, (time.perf_counter() - began) * 1000)
+    return Answer(hits, near.mode if near else "keywords", arm.degraded, searched, capped, (time.perf_counter() - began) * 1000)
 
 
-async def _near(tx: Tx, query: Query, arm: _Arm, pool: int, left: int) -> tuple[Near | None, str]:
+async def _near(tx: Tx, query: Query, arm: _Arm, pool: int, left: int) -> Near | None:
     if arm.model is None or query.embedding is None:
-        return None, arm.degraded
+        return None
     try:
-        return await vectors.nearest(tx, arm.model, query.embedding, query.filter, limit=pool, knobs=arm.knobs, known=left), ""
+        return await vectors.nearest_of(tx, arm.model, query.embedding, query.filter, left, limit=pool, knobs=arm.knobs)
     except asyncpg.PostgresError as error:
-        return None, f"vector search failed ({type(error).__name__}: {str(error)[:200]})"
+        raise _VectorsFailed(f"vector search failed ({type(error).__name__}: {str(error)[:200]})") from error
 
 
 async def _completed(
@@ -178,31 +198,30 @@ async def _completed(
     return keyword, cosine | await vectors.cosines(tx, arm.model, query.embedding, [num for num in keyword if num not in cosine])
 
 
-async def _with_neighbours(tx: Tx, scores: dict[int, float], query: Query) -> dict[int, float]:
-    condition, values = query.filter.sql(3)
-    best = sorted(scores, key=lambda num: (-scores[num], num))[: max(2 * query.k, 20)]
-    rows = await tx.fetch(BESIDE.format(filter=condition), tx.tenant, best, *values) if best else []
+async def _with_neighbours(tx: Tx, scores: dict[int, float], query: Query) -> tuple[dict[int, float], dict[int, dict[str, Any]]]:
+    """Return the scores with what neighbours add, and the facts that were read on the way."""
+    read = await _read(tx, _best(scores, max(2 * query.k, 20)))
+    given = [(num, episode) for num, row in read.items() for episode in row["sources"]]
+    if not given:
+        return scores, read
+    condition, values = query.filter.sql(4)
+    nums, episodes = zip(*given, strict=True)
     beside: dict[int, tuple[int, ...]] = {}
-    for row in rows:
+    for row in await tx.fetch(BESIDE.format(filter=condition), tx.tenant, nums, episodes, *values):
         beside[row["hit"]] = (*beside.get(row["hit"], ()), row["fact"])
-    return scoring.beside(scores, beside)
+    return scoring.beside(scores, beside), read
 
 
-async def _read(
-    tx: Tx, best: Sequence[int], scores: dict[int, float], keyword: dict[int, float], cosine: dict[int, float], nearby: set[int]
-) -> list[Hit]:
-    rows: dict[int, dict[str, Any]] = {row["num"]: dict(row) for row in await tx.fetch(READ, tx.tenant, list(best))}
-    return [
-        Hit(
-            **rows[num],
-            score=scores[num],
-            keyword=keyword.get(num, 0.0),
-            cosine=cosine.get(num, 0.0),
-            via=_via(keyword.get(num, 0.0) > 0, num in nearby),
-        )
-        for num in best
-        if num in rows
-    ]
+def _best(scores: dict[int, float], count: int) -> list[int]:
+    return sorted(scores, key=lambda num: (-scores[num], num))[:count]
+
+
+async def _read(tx: Tx, nums: Sequence[int]) -> dict[int, dict[str, Any]]:
+    return {row["num"]: dict(row) for row in await tx.fetch(READ, tx.tenant, nums)} if nums else {}
+
+
+def _hit(row: dict[str, Any], score: float, keyword: float, cosine: float, nearby: bool) -> Hit:
+    return Hit(**row, score=score, keyword=keyword, cosine=cosine, via=_via(keyword > 0, nearby))
 
 
 def _via(by_keyword: bool, by_vector: bool) -> Via:

@@ -7,7 +7,7 @@ from database import Tx
 from memory import tombstones
 from memory.shared import replicas
 
-DOCUMENTS = "SELECT id, subject FROM shared_document WHERE tenant = $1 AND concat_ws(' ', id, subject) ILIKE ANY (name_likes($2))"
+DOCUMENTS = "SELECT id, subject FROM shared_document WHERE tenant = $1 AND named(concat_ws(' ', id, subject), name_likes($2))"
 OF_DOCUMENTS = {
     "shared_conflict": "DELETE FROM shared_conflict WHERE tenant = $1 AND document = ANY ($2)",
     "shared_edit": "DELETE FROM shared_edit WHERE tenant = $1 AND document = ANY ($2)",
@@ -18,7 +18,7 @@ CONFLICTS = """
 UPDATE shared_conflict
    SET kept = forgotten(kept, name_pattern($2), 0), lost = forgotten(lost, name_pattern($2), 0),
        reason = forgotten(reason, name_pattern($2)), part = forgotten(part, name_pattern($2))
- WHERE tenant = $1 AND concat_ws(' ', kept::text, lost::text, reason, part) ILIKE ANY (name_likes($2))
+ WHERE tenant = $1 AND named(concat_ws(' ', kept::text, lost::text, reason, part), name_likes($2))
    AND (kept, lost, reason, part) IS DISTINCT FROM (
         forgotten(kept, name_pattern($2), 0), forgotten(lost, name_pattern($2), 0),
         forgotten(reason, name_pattern($2)), forgotten(part, name_pattern($2)))
@@ -26,7 +26,7 @@ UPDATE shared_conflict
 # A set's tally has its elements' texts as keys, as JSON: a name within such a text is found as in any other.
 FIELDS = """
 UPDATE shared_field SET value = forgotten(value, name_pattern($2), 0), tally = forgotten(tally, name_pattern($2), 0), version = version + 1
- WHERE tenant = $1 AND concat_ws(' ', value::text, tally::text) ILIKE ANY (name_likes($2))
+ WHERE tenant = $1 AND named(concat_ws(' ', value::text, tally::text), name_likes($2))
    AND (value, tally) IS DISTINCT FROM (forgotten(value, name_pattern($2), 0), forgotten(tally, name_pattern($2), 0))
 RETURNING document, field
 """
@@ -42,7 +42,7 @@ SELECT f.document, f.field, f.merge, f.version, f.value FROM shared_field f, lik
         (f.document, f.field) IN (SELECT * FROM unnest($3::text[], $4::text[]))
         OR encode(coalesce(f.state, '') || coalesce(f.floor_state, ''), 'escape') ILIKE ANY (likes.name)
         OR EXISTS (SELECT FROM shared_edit e WHERE e.tenant = $1 AND e.document = f.document AND e.field = f.field
-                      AND (encode(e.delta, 'escape') ILIKE ANY (likes.name) OR e.touched::text ILIKE ANY (name_likes($2)))))
+                      AND (encode(e.delta, 'escape') ILIKE ANY (likes.name) OR named(e.touched::text, name_likes($2)))))
 """
 # Nobody builds on a replica that knew the name: edits go on from here.
 ANEW = """
@@ -58,7 +58,7 @@ async def forget(tx: Tx, name: str, names: Sequence[str], deleted: Counter[str],
     name: the subject's normal name; names: its spellings.
     """
     rows = await tx.fetch(DOCUMENTS, tx.tenant, names)
-    own = [row["id"] for row in rows if name == tombstones.normal(row["subject"]) or tombstones.without(row["id"], [name]) != row["id"]]
+    own = [row["id"] for row in rows if tombstones.goes_by(name, row["subject"]) or tombstones.without(row["id"], [name]) != row["id"]]
     for table, statement in OF_DOCUMENTS.items():
         deleted[table] = await tx.execute(statement, tx.tenant, own) if own else 0
     redacted["shared_conflict"] = await tx.execute(CONFLICTS, tx.tenant, names)

@@ -16,7 +16,7 @@ SAME = """
 SELECT scope, content_hash, id, num FROM fact
  WHERE tenant = $1 AND scope = ANY($2) AND content_hash = ANY($3) AND superseded_at IS NULL
 """
-TAKEN = "SELECT id, num, kind, subject, speaker, body, valid_from, valid_to FROM fact WHERE tenant = $1 AND id = ANY($2)"
+TAKEN = "SELECT id, num, scope, kind, subject, speaker, body, valid_from, valid_to FROM fact WHERE tenant = $1 AND id = ANY($2)"
 NUMBERS = "SELECT nextval('fact_num') AS num FROM generate_series(1, $1::integer)"
 INSERT = """
 INSERT INTO fact (tenant, num, id, scope, kind, subject, session, speaker, body, at, valid_from, valid_to, confidence,
@@ -156,15 +156,15 @@ class _Row:
 
     def says(self, stored: Any) -> bool:
         """Tell whether a stored row says the same. Not by its hash: what an erasure took out of both is in neither."""
-        _, kind, subject, _, speaker, body, _, begin, end, _ = self.columns
-        return (kind, subject, speaker, body, begin, end) == tuple(stored)[2:]
+        scope, kind, subject, _, speaker, body, _, begin, end, _ = self.columns
+        return (scope, kind, subject, speaker, body, begin, end) == tuple(stored)[2:]
 
 
 def _row(tx: Tx, key: WriteKey, nth: int, fact: NewFact) -> _Row:
     what = f"fact {fact.id or nth + 1}"
     names = {name: bounds.name(getattr(fact, name), f"{what}: {name}") for name in ("kind", "subject", "session", "speaker")}
     scope = bounds.name(fact.scope, f"{what}: scope", empty=False)
-    id = key.id(tx.tenant, f"fact {nth}") if fact.id is None else bounds.name(fact.id, f"{what}: id", empty=False)
+    id = key.id(tx.tenant, f"fact {nth}") if fact.id is None else bounds.id(fact.id, f"{what}: id")
     body = bounds.text(fact.body, what)
     begin, end = bounds.period(fact.valid_from, fact.valid_to, what)
     if fact.confidence is not None and not 0 <= fact.confidence <= 1:
@@ -199,7 +199,7 @@ async def _older(tx: Tx, rows: list[_Row]) -> dict[int, Stored]:
     found: dict[int, Stored] = {}
     for row in rows:
         if row.given and row.id in taken and not row.says(taken[row.id]):
-            raise BadInput(f"id {row.id!r} is used already, for another text: `supersede` replaces a fact, a new one needs its own id")
+            raise BadInput(f"id {row.id!r} is used already, for another text or scope: each fact has an id of its own")
         if (other := by_content.get((row.scope, row.hash)) or taken.get(row.id)) is None:
             raise TransientError("a fact was replaced while the same one was written")
         found[row.nth] = Stored("duplicate", other["id"], other["num"])

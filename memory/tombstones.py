@@ -2,16 +2,18 @@
 
 import hashlib
 import hmac
+import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
 from contracts.errors import BadInput, PermanentError
 from database import Tx
+from memory.bounds import UNSEEN
 from settings import Settings
 
 SECRET = "MEMORY_KEY"
@@ -20,11 +22,9 @@ LONGEST = 200
 MARK = "[forgotten]"
 OURS = frozenset({"default", "import", "cli", "note", "turn", "forgotten"})
 """Scopes, sessions and kinds of everybody, and the mark: an erasure of one of these would take half of the memory away."""
-# The vowels of many scripts are marks, which are no `\w`: without them one name would be another's. What chooses a picture is none of them.
-MARKS = "".join(
-    chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)) in ("Mn", "Mc") and not 0xFE00 <= code <= 0xFE0F
-)
-WORD = re.compile(rf"\w[\w{MARKS}]*")
+# The vowels of many scripts are marks, which are no `\w`: without them one name would be another's.
+MARKS = UNSEEN.sub("", "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)) in ("Mn", "Mc")))
+WORD = re.compile(rf"[^\W_](?:[^\W_]|[{MARKS}])*")
 FORMS = ("NFC", "NFKC", "NFD")
 
 # Whoever writes holds the tenant's lock with others, whoever erases holds it alone: a write that was asked about before an erasure
@@ -40,8 +40,18 @@ ON CONFLICT (tenant, hash) DO NOTHING
 
 
 def normal(name: str) -> str:
-    """Return a name as it is compared: its words in one case, whatever stands between them."""
-    return " ".join(WORD.findall(unicodedata.normalize("NFKC", name).casefold()))
+    """Return a name as it is compared: its words in one case, whatever stands between them and whatever of it nobody sees."""
+    return " ".join(WORD.findall(bare(name).casefold()))
+
+
+def bare(text: str) -> str:
+    """Return a text as a reader sees it: without what is invisible, in plain letters for those that only look otherwise."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", UNSEEN.sub("", text))
+
+
+def goes_by(name: str, written: str) -> bool:
+    """Tell whether what is written, as a whole, is this normal name."""
+    return name in _wholes(written)
 
 
 def checked(subject: str) -> str:
@@ -65,9 +75,9 @@ async def buried(tx: Tx, subjects: Sequence[str]) -> set[str]:
     key, _ = await _key_in_use(tx)
     if not key:
         return set()
-    hashes = {subject: digest(tx.tenant, normal(subject), key) for subject in subjects}
-    found = {row["hash"] for row in await tx.fetch(FIND, tx.tenant, list(set(hashes.values())))}
-    return {subject for subject, hashed in hashes.items() if hashed in found}
+    hashes = {subject: {digest(tx.tenant, name, key) for name in _wholes(subject)} for subject in subjects}
+    found = {row["hash"] for row in await tx.fetch(FIND, tx.tenant, list(set().union(*hashes.values())))}
+    return {subject for subject, hashed in hashes.items() if hashed & found}
 
 
 async def scrubbed(tx: Tx, texts: Sequence[str]) -> list[str]:
@@ -75,24 +85,31 @@ async def scrubbed(tx: Tx, texts: Sequence[str]) -> list[str]:
     key, sizes = await _key_in_use(tx)
     if not key:
         return list(texts)
-    names = {name for text in texts for size in sizes for _, _, name in _spans(_composed(text), size)}
+    names = {name for text in texts for view in _views(text) for _, _, name in _spans(view(text), sizes)}
     hashes = {digest(tx.tenant, name, key): name for name in names}
     known = {hashes[row["hash"]] for row in await tx.fetch(FIND, tx.tenant, list(hashes))}
     return [without(text, known) for text in texts] if known else list(texts)
 
 
 def without(text: str, names: Iterable[str]) -> str:
-    """Return a text with a mark in place of each of these normal names, wherever it stands as whole words."""
-    composed, known = _composed(text), set(names)
-    # The longest first, so that a whole name goes and not its half.
-    sizes = sorted({len(name.split()) for name in known}, reverse=True)
-    hits = [(first, last) for size in sizes for first, last, name in _spans(composed, size) if name in known]
-    return _marked(composed, hits) if hits else text
+    """Return a text with a mark in place of each of these normal names, wherever it stands as whole words.
+
+    Where a name is hidden among invisible letters, or in letters that only look like its own, the text becomes `bare`.
+    """
+    known = set(names)
+    known |= {account(name) for name in known if " " in name}
+    sizes = {len(name.split()) for name in known}
+    for view in _views(text):
+        seen = view(text)
+        if hits := [(first, last) for first, last, name in _spans(seen, sizes) if name in known]:
+            text = _marked(seen, hits)
+    return text
 
 
 def spellings(subject: str) -> list[str]:
     """Return the ways in which a database that compares letter by letter, in any case, may find a name: words, one space between."""
-    forms = {form(unicodedata.normalize(kind, subject)) for kind in FORMS for form in (str.lower, str.casefold)}
+    seen = UNSEEN.sub("", subject)
+    forms = {form(unicodedata.normalize(kind, seen)) for kind in FORMS for form in (str.lower, str.casefold)}
     return sorted({" ".join(WORD.findall(form)) for form in forms})
 
 
@@ -100,8 +117,9 @@ async def bury(tx: Tx, name: str) -> bytes:
     """Note that a normal name is to be forgotten for good, and return its keyed hash. The caller holds the tenant's lock."""
     # Not under another key than the tenant's other tombstones: half of them would mean nothing then.
     key = (await _key_in_use(tx))[0] or secret()
-    hashed = digest(tx.tenant, name, key)
-    await tx.execute(BURY, tx.tenant, hashed, _id(key), len(name.split()))
+    hashed, size = digest(tx.tenant, name, key), len(name.split())
+    for each in [hashed, digest(tx.tenant, account(name), key)] if size > 1 else [hashed]:
+        await tx.execute(BURY, tx.tenant, each, _id(key), size)
     return hashed
 
 
@@ -141,17 +159,44 @@ async def _key_in_use(tx: Tx) -> tuple[bytes, list[int]]:
     return key, keys[_id(key)]
 
 
+def account(name: str) -> str:
+    """Return the normal name of whoever's account or address has the words of a name written as one."""
+    return "@" + name.replace(" ", "")
+
+
 def _composed(text: str) -> str:
     # A letter and its accent are one word's one letter, however they were typed.
     return unicodedata.normalize("NFC", text)
 
 
-def _spans(text: str, size: int) -> Iterator[tuple[int, int, str]]:
-    # Every run of so many words, as a name might be written: where it begins, where it ends, and its normal name.
+def _views(text: str) -> tuple[Callable[[str], str], ...]:
+    # As it is written, then as it is read; they differ by letters that ASCII has not.
+    return (_composed,) if text.isascii() else (_composed, bare)
+
+
+def _wholes(written: str) -> set[str]:
+    return {normal(written), normal(" ".join(_humps(bare(written))))}
+
+
+def _spans(text: str, sizes: Iterable[int]) -> Iterator[tuple[int, int, str]]:
+    """Yield everything that may be a name of so many words, the longest first: where it begins, where it ends, its normal name."""
     words = list(WORD.finditer(text))
     plain = [word.group().lower() if word.group().isascii() else normal(word.group()) for word in words]
-    for at in range(len(words) - size + 1):
-        yield words[at].start(), words[at + size - 1].end(), " ".join(plain[at : at + size])
+    for size in sorted(sizes, reverse=True):
+        for at in range(len(words) - size + 1):
+            yield words[at].start(), words[at + size - 1].end(), " ".join(plain[at : at + size])
+        for word in words if size > 1 else []:
+            # `ZeldaQuimby` is two words, and as a whole only: a part of it is no name, no more than `Donald` is in `McDonald`.
+            if not word.group().islower() and len(parts := _humps(word.group())) == size:
+                yield word.start(), word.end(), normal(" ".join(parts))
+    for word, name in zip(words, plain, strict=True) if "@" in text else []:
+        if "@" in (text[word.end() : word.end() + 1], text[word.start() - 1 : word.start()]):
+            yield word.start(), word.end(), f"@{name}"
+
+
+def _humps(word: str) -> list[str]:
+    cuts = [nth for nth in range(1, len(word)) if word[nth].isupper() and word[nth - 1].islower()]
+    return [word[first:last] for first, last in itertools.pairwise([0, *cuts, len(word)])]
 
 
 def _marked(text: str, spans: Iterable[tuple[int, int]]) -> str:

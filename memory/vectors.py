@@ -12,7 +12,7 @@ from memory import models
 from memory.filters import Filter
 from memory.knobs import Knobs
 from memory.models import Model
-from memory.planning import AS_WRITTEN, aside, by_index
+from memory.planning import aside, by_index
 
 MATCHING = "SELECT count(*) FROM (SELECT FROM fact f WHERE f.tenant = $1 AND {columns} LIMIT {most}) AS matched"
 # Materialized: the planner cannot move the order by distance into it, and with it the index. By an array the primary key is walked once,
@@ -21,6 +21,18 @@ EXACT = """
 WITH compared AS MATERIALIZED (
     SELECT v.fact, v.e <=> $2::real[]::halfvec AS distance FROM {table} v
      WHERE v.tenant = $1 AND v.fact = ANY(ARRAY(SELECT f.num FROM fact f WHERE f.tenant = $1 AND {filter}))
+)
+SELECT fact, distance, (SELECT count(*) FROM compared) AS searched FROM compared ORDER BY distance, fact LIMIT {limit}
+"""
+# The signs of a vector's numbers stand beside its key in the index, so that of all that match only the likeliest are read and compared.
+CODED = """
+WITH likely AS MATERIALIZED (
+    SELECT v.fact FROM {table} v
+     WHERE v.tenant = $1 AND v.fact = ANY(ARRAY(SELECT f.num FROM fact f WHERE f.tenant = $1 AND {filter}))
+     ORDER BY v.code <~> binary_quantize($2::real[]::halfvec)::bit({dims}), v.fact LIMIT {compared}
+), compared AS MATERIALIZED (
+    SELECT v.fact, v.e <=> $2::real[]::halfvec AS distance FROM {table} v
+     WHERE v.tenant = $1 AND v.fact = ANY(ARRAY(SELECT fact FROM likely))
 )
 SELECT fact, distance, (SELECT count(*) FROM compared) AS searched FROM compared ORDER BY distance, fact LIMIT {limit}
 """
@@ -65,10 +77,13 @@ COUNTS = "SELECT count(*) AS rows, count(*) FILTER (WHERE NOT indexed) AS fresh 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Facts by cosine, nearest first. searched: vectors that were compared one by one. capped: the index gave out too early."""
+    """Facts by cosine, nearest first. searched: vectors that were compared one by one. capped: the index gave out too early.
+
+    mode: all that match were compared; those whose codes were nearest were; or the index was asked.
+    """
 
     rows: list[tuple[int, float]]
-    mode: Literal["exact", "ann"]
+    mode: Literal["exact", "codes", "ann"]
     searched: int
     capped: bool
 
@@ -85,27 +100,41 @@ def exact(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int)
     return EXACT.format(table=model.table, filter=condition, limit=limit), [tx.tenant, vector, *values]
 
 
+def coded(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int, compared: int) -> tuple[str, list[Any]]:
+    """Return the query that compares those vectors which the filter leaves whose codes are nearest, and its arguments."""
+    condition, values = filter.sql(3)
+    text = CODED.format(table=model.table, filter=condition, dims=model.dims, compared=max(compared, limit), limit=limit)
+    return text, [tx.tenant, vector, *values]
+
+
 def approximate(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int) -> tuple[str, list[Any]]:
     """Return the query that asks the index, and its arguments; it does so only under `planning.by_index`."""
     condition, values = filter.sql(3)
     return APPROXIMATE.format(table=model.table, filter=condition, limit=limit), [tx.tenant, vector, *values]
 
 
-async def nearest(
-    tx: Tx, model: Model, embedding: Sequence[float], filter: Filter, *, limit: int, knobs: Knobs, known: int | None = None
-) -> Near:
+async def nearest(tx: Tx, model: Model, embedding: Sequence[float], filter: Filter, *, limit: int, knobs: Knobs) -> Near:
     """Return the facts nearest to a vector, nearest first.
 
-    Few rows are compared one by one, many are asked of the index; where it gives out before ``limit`` though more match, they are
-    compared after all. known: how many facts the filter leaves, counted up to ``knobs.exact_below + 1``, where the caller has counted.
+    Where a filter leaves few, all are compared; where it leaves more, those whose codes are near; where it leaves many, the index is
+    asked, and where that gives out before ``limit`` though more match, they are compared after all.
     """
+    async with aside(tx, by_index(knobs)):
+        left = await matching(tx, filter, knobs.coded_below + 1)
+        return await nearest_of(tx, model, embedding, filter, left, limit=limit, knobs=knobs)
+
+
+async def nearest_of(tx: Tx, model: Model, embedding: Sequence[float], filter: Filter, left: int, *, limit: int, knobs: Knobs) -> Near:
+    """Do the same under `planning.by_index`. left: how many facts the filter leaves, counted up to ``knobs.coded_below + 1``."""
     vector = models.checked(model, embedding)
-    left = await matching(tx, filter, knobs.exact_below + 1) if known is None else known
     if knobs.exact_only or left <= knobs.exact_below:
         return await _exactly(tx, model, vector, filter, limit, capped=False)
-    async with aside(tx, by_index(knobs)):
-        query, arguments = approximate(tx, model, vector, filter, limit)
+    if left <= knobs.coded_below:
+        query, arguments = coded(tx, model, vector, filter, limit, knobs.compared)
         rows = await tx.fetch(query, *arguments)
+        return Near(_cosines(rows), "codes", rows[0]["searched"] if rows else 0, False)
+    query, arguments = approximate(tx, model, vector, filter, limit)
+    rows = await tx.fetch(query, *arguments)
     if len(rows) < limit:
         return await _exactly(tx, model, vector, filter, limit, capped=True)
     return Near(_cosines(rows), "ann", rows[0]["searched"] if rows else 0, False)
@@ -113,8 +142,7 @@ async def nearest(
 
 async def _exactly(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int, *, capped: bool) -> Near:
     query, arguments = exact(tx, model, vector, filter, limit)
-    async with aside(tx, AS_WRITTEN):
-        rows = await tx.fetch(query, *arguments)
+    rows = await tx.fetch(query, *arguments)
     return Near(_cosines(rows), "exact", rows[0]["searched"] if rows else 0, capped)
 
 

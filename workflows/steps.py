@@ -14,7 +14,7 @@ from contracts.decisions import Decision, ProposeRequest
 from contracts.effects import ActRequest, ActResult, GiveUpRequest, UndoRequest, UndoResult, UndoStart
 from contracts.operations import LookRequest, Standing
 from contracts.runs import Carried, CloseRunRequest, InheritRequest, Limits, OpenRunRequest, Run
-from contracts.upkeep import ReconcileRequest, ReconcileResult
+from contracts.upkeep import ExpireRequest, ExpireResult, ReconcileRequest, ReconcileResult
 
 # The only owner of retries; an error that trying again cannot mend says so itself.
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
@@ -166,6 +166,18 @@ async def reconcile(request: ReconcileRequest) -> ReconcileResult:
         request,
         result_type=ReconcileResult,
         start_to_close_timeout=timedelta(hours=1),
+        heartbeat_timeout=timedelta(seconds=60),
+        retry_policy=RetryPolicy(maximum_attempts=3),
+    )
+
+
+async def expire(request: ExpireRequest) -> ExpireResult:
+    """Take away what is over a tenant's retention policy. What one attempt took is gone whatever becomes of it, and not counted twice."""
+    return await workflow.execute_activity(
+        names.EXPIRE,
+        request,
+        result_type=ExpireResult,
+        start_to_close_timeout=timedelta(hours=4),
         heartbeat_timeout=timedelta(seconds=60),
         retry_policy=RetryPolicy(maximum_attempts=3),
     )

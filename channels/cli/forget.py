@@ -1,7 +1,6 @@
 """`memory forget`: a subject is forgotten everywhere, histories included."""
 
 import dataclasses
-import getpass
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ from temporalio.service import RPCError
 
 from channels import histories
 from channels.cli import link, screen, tenants
+from channels.cli.terminal import By
 from contracts.errors import PerdureError
 from memory import erasure
 from memory.erasure import Erased
@@ -21,6 +21,7 @@ def forget(
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Who or what is to be forgotten.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded, without the name.")] = "",
     session: Annotated[list[str] | None, typer.Option("--session", help="A session that is the subject's own; may be repeated.")] = None,
+    by: By = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     tenant: link.Tenant = None,
     as_json: link.Json = False,
@@ -30,7 +31,7 @@ def forget(
     tenant = tenant or settings.tenant
     if not yes and not typer.confirm(f"Forget {screen.line(subject, SHOWN)!r} of tenant {tenant}? It cannot be undone.", default=False):
         raise typer.Exit(link.REFUSED)
-    erased, notes = link.run(_forgotten(settings, tenant, subject, reason, session or []))
+    erased, notes = link.run(_forgotten(settings, tenant, subject, reason, session or [], by))
     if as_json:
         screen.print_json({**dataclasses.asdict(erased), "complete": erased.complete, "notes": notes})
     else:
@@ -42,9 +43,12 @@ def forget(
         raise typer.Exit(link.REFUSED)
 
 
-async def _forgotten(settings: Settings, tenant: str, subject: str, reason: str, sessions: list[str]) -> tuple[Erased, list[str]]:
+async def _forgotten(
+    settings: Settings, tenant: str, subject: str, reason: str, sessions: list[str], by: str | None
+) -> tuple[Erased, list[str]]:
+    who = await tenants.allowed(settings, tenant, "forget", by)
     async with tenants.reading(settings, tenant) as tx:
-        erased = await erasure.forget(tx, subject, reason, getpass.getuser(), sessions=sessions)
+        erased = await erasure.forget(tx, subject, reason, who, sessions=sessions)
     notes = [
         f"{run.workflow_id} still runs and is left as it is: forget the subject again when it has ended"
         for run in erased.runs

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from channels.cli import forget, importing, keeping, link, models, recall, screen, tenants
+from channels.cli.terminal import By
 from contracts.errors import BadInput
 from memory import consistency, episodes, facts
 from memory import importing as lines
@@ -125,13 +126,14 @@ async def _stats(settings: Settings, tenant: str) -> dict[str, Any]:
 
 def check(
     mend: Annotated[bool, typer.Option("--mend", help="Set right what does not agree.")] = False,
+    by: By = None,
     tenant: link.Tenant = None,
     as_json: link.Json = False,
 ) -> None:
     """Compare facts, words, statistics and vectors with each other; exits with 1 where they do not agree."""
     settings = link.settings()
     tenant = tenant or settings.tenant
-    found = link.run(_checked(settings, tenant, mend=mend))
+    found = link.run(_checked(settings, tenant, by, mend=mend))
     wrong = [finding for finding in found if finding.count]
     if as_json:
         screen.print_json({"findings": {finding.name: finding.count for finding in found}, "mended": mend and bool(wrong)})
@@ -143,6 +145,8 @@ def check(
         link.fail(f"`{link.command('memory', 'check', '--mend', tenant=tenant)}` mends it", link.REFUSED)
 
 
-async def _checked(settings: Settings, tenant: str, *, mend: bool) -> list[Finding]:
+async def _checked(settings: Settings, tenant: str, by: str | None, *, mend: bool) -> list[Finding]:
+    if mend:
+        await tenants.allowed(settings, tenant, "mend", by)
     async with tenants.reading(settings, tenant, snapshot=not mend) as tx:
         return await (consistency.mend(tx) if mend else consistency.check(tx))

@@ -4,33 +4,19 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-)
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
 
 from activities.reconcile import Reconciling
 from activities.services import services
-from channels.cli import link, screen
+from channels.cli import link, schedules, screen
 from channels.cli.approvals import wake
+from channels.cli.terminal import By, at_terminal
 from contracts import names
-from contracts.errors import BadInput
 from contracts.upkeep import ReconcileRequest, ReconcileResult
 from settings import Settings
 
 EVERY = timedelta(minutes=5)
 """How often the one-machine stack compares."""
-LEAST, MOST = timedelta(seconds=10), timedelta(days=30)
-SHOWN = 40
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +29,7 @@ def reconcile(
     lost: Annotated[bool, typer.Option("--lost", help="Temporal's database was lost: close the runs it does not know.")] = False,
     restored: Annotated[bool, typer.Option("--restored", help="Postgres is from a backup: note what Temporal knows beyond it.")] = False,
     every: Annotated[str | None, typer.Option("--every", metavar="PT5M", help="Have a Schedule do it so often; `never` ends that.")] = None,
+    by: By = None,
     tenant: link.Tenant = None,
     as_json: link.Json = False,
 ) -> None:
@@ -53,10 +40,10 @@ def reconcile(
         given = [flag for flag, on in (("--dry-run", dry_run), ("--lost", lost), ("--restored", restored)) if on]
         if given:
             link.fail(f"--every and {given[0]} exclude each other: a Schedule compares and settles, and {given[0]} is for a person, once")
-        screen.show(link.run(_scheduled(settings, tenant, every)))
+        screen.show(link.run(_scheduled(settings, tenant, every, by)))
         return
     request = ReconcileRequest(tenant=tenant, dry_run=dry_run, lost=lost, restored=restored)
-    result = link.run(_compared(settings, request))
+    result = link.run(_compared(settings, request, by))
     if as_json:
         screen.print_json(result.model_dump())
     else:
@@ -73,33 +60,26 @@ def _show(result: ReconcileResult) -> None:
     screen.show(f"{result.runs} runs under way, {result.count} findings{rest}")
 
 
-async def _compared(settings: Settings, request: ReconcileRequest) -> ReconcileResult:
+async def _compared(settings: Settings, request: ReconcileRequest, by: str | None) -> ReconcileResult:
     client = await link.temporal(settings)
     async with link.database(settings) as database:
+        if not request.dry_run:
+            await at_terminal(settings, database, request.tenant, "reconcile", by)
         result = await Reconciling(services(settings, database), client, settings.task_queue).compare(request)
         if not request.dry_run:
             await wake(settings, database, request.tenant)
     return result
 
 
-async def _scheduled(settings: Settings, tenant: str, every: str) -> str:
-    if every == "never":
-        return await _unschedule(await link.temporal(settings), tenant)
-    interval = _interval(every)
-    await schedule(await link.temporal(settings), settings.task_queue, tenant, interval)
-    return f"the Schedule {schedule_id(tenant)} compares every {interval}"
-
-
-def _interval(every: str) -> timedelta:
-    try:
-        interval = TypeAdapter(timedelta).validate_python(every)
-    except ValidationError:
-        raise BadInput(f"--every {screen.line(every, SHOWN)!r} is no length of time; right is PT5M for five minutes, or `never`") from None
-    if interval < LEAST:
-        raise BadInput(f"--every {screen.line(every, SHOWN)} is too often: PT10S is the least")
-    if interval > MOST:
-        raise BadInput(f"--every {screen.line(every, SHOWN)} is too seldom: P30D is the most")
-    return interval
+async def _scheduled(settings: Settings, tenant: str, every: str, by: str | None) -> str:
+    interval = None if every == schedules.NEVER else schedules.interval(every)
+    async with link.database(settings) as database:
+        await at_terminal(settings, database, tenant, "reconcile", by)
+    client, id = await link.temporal(settings), schedule_id(tenant)
+    if interval is None:
+        return f"the Schedule {id} is gone" if await schedules.remove(client, id) else "there was no Schedule"
+    await schedule(client, settings.task_queue, tenant, interval)
+    return f"the Schedule {id} compares every {interval}"
 
 
 def schedule_id(tenant: str) -> str:
@@ -109,24 +89,4 @@ def schedule_id(tenant: str) -> str:
 
 async def schedule(client: Client, task_queue: str, tenant: str, every: timedelta) -> None:
     """Make the Schedule that compares so often, or change the one there is."""
-    made = Schedule(
-        action=ScheduleActionStartWorkflow(
-            names.RECONCILE_ALL, ReconcileRequest(tenant=tenant), id=schedule_id(tenant), task_queue=task_queue
-        ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
-    )
-    try:
-        await client.create_schedule(schedule_id(tenant), made)
-    except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle(schedule_id(tenant)).update(lambda _: ScheduleUpdate(schedule=made))
-
-
-async def _unschedule(client: Client, tenant: str) -> str:
-    try:
-        await client.get_schedule_handle(schedule_id(tenant)).delete()
-    except RPCError as error:
-        if error.status != RPCStatusCode.NOT_FOUND:
-            raise
-        return "there was no Schedule"
-    return f"the Schedule {schedule_id(tenant)} is gone"
+    await schedules.put(client, schedule_id(tenant), names.RECONCILE_ALL, ReconcileRequest(tenant=tenant), task_queue, every)

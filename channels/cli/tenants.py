@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from channels.cli import link
+from channels.cli.terminal import at_terminal
 from contracts.errors import BadInput
 from database import Database, Tx
 from memory import importing
@@ -18,6 +19,14 @@ async def reading(settings: Settings, tenant: str, *, snapshot: bool = False) ->
         if not await importing.exists(tx):
             raise BadInput(f"tenant {tenant!r} does not exist")
         yield tx
+
+
+async def allowed(settings: Settings, tenant: str, act: str, by: str | None) -> str:
+    """Return the id of who is at this terminal, if they may do this to a tenant that exists. Raises: BadInput, NotAllowed."""
+    async with reading(settings, tenant):
+        pass
+    async with link.database(settings) as database:
+        return await at_terminal(settings, database, tenant, act, by)
 
 
 def may_create(settings: Settings) -> bool:

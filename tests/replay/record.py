@@ -19,7 +19,7 @@ from typing import Any
 from temporalio.client import WorkflowHistory
 
 from contracts import names
-from contracts.upkeep import ReconcileRequest
+from contracts.upkeep import ExpireRequest, ReconcileRequest
 from database import Database
 from devstack import temporal_program
 from devstack.progress import to_stderr
@@ -208,6 +208,14 @@ async def reconciled(house: House) -> Handle:
     return await house.client.start_workflow(names.RECONCILE_ALL, request, id="reconcile", task_queue=house.settings.task_queue)
 
 
+async def expired(house: House) -> Handle:
+    """A tidying up as a Schedule starts it, which finds nothing."""
+    await house.ended(await house.start(plan()))
+    return await house.client.start_workflow(
+        names.EXPIRE_ALL, ExpireRequest(tenant="default"), id="expire", task_queue=house.settings.task_queue
+    )
+
+
 async def cancelled_and_left(house: House) -> Handle:
     """A cancel that leaves what was done, of a paused run."""
     handle = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", ask=True)))
@@ -247,6 +255,7 @@ SCENES = {
     "cancelled-and-left": Scene(cancelled_and_left),
     "undo-left-to-a-person": Scene(undo_left_to_a_person, {"limits": {"replans": 0}}),
     "reconciled": Scene(reconciled),
+    "expired": Scene(expired),
     "quick-planner": Scene(quick_planner, {"models": {"planner": {"quick": True}}}),
     "quick": Scene(quick, {"tools": {'"probe.write", effect="write"': '"probe.write", quick=True, effect="write"'}}),
 }

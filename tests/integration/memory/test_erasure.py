@@ -28,7 +28,17 @@ from tests.integration.ledger.rows import LINEAGE, run
 from tests.integration.memory import corpora
 
 NAME = "Zelda Quimby"
-OTHERS = ("zelda quimby", "ZELDA  QUIMBY", "Zelda-Quimby", "zelda_quimby")
+OTHERS = (
+    *("zelda quimby", "ZELDA  QUIMBY", "Zelda-Quimby", "zelda_quimby", "zelda.quimby", "ZeldaQuimby", "zeldaQuimby"),
+    *("Zel\u200bda Quimby", "Zelda\u2060Quimby", "Zelda\u202e Quimby", "Zel\u00adda_Quim\u200dby"),
+    *(
+        "\uff3a\uff45\uff4c\uff44\uff41 Quimby",
+        "\U0001d419\U0001d41e\U0001d425\U0001d41d\U0001d41a Quimby",
+        "\u24cf\u24d4\u24db\u24d3\u24d0 Quimby",
+    ),
+)
+"""One name, as it may be written: with other marks, as one word, among letters that nobody sees, in letters that look like its own."""
+STRANGERS = "Zeldas Quimbys, zeldaquimbyson, McZelda Quimbyson, zeldaquimby and prezelda quimby"
 GREP = re.compile(r"zelda\W+quimby", re.IGNORECASE)
 ADOPT = "INSERT INTO embedding_model (tenant, id, name, dims, state) VALUES ($1, $2, $3, $4, 'active')"
 TEXTUAL = """
@@ -184,15 +194,44 @@ async def test_shared_documents_go_on_without_the_name(database: Database) -> No
         assert answer.outcome == "applied"
 
 
-@pytest.mark.parametrize("spelt", OTHERS[:3])
-async def test_a_name_is_found_in_any_case_and_with_anything_between_its_words(database: Database, spelt: str) -> None:
+@pytest.mark.parametrize("spelt", OTHERS)
+async def test_a_name_is_found_however_it_is_written(database: Database, spelt: str) -> None:
     async with database.transaction("default") as tx:
-        await facts.write(
-            tx, WriteKey("l", "s"), [NewFact(f"ask {spelt}, please"), NewFact("of Zeldas Quimbys"), NewFact("x", speaker=spelt)]
-        )
+        given = [NewFact(f"ask {spelt}, please"), NewFact(STRANGERS), NewFact("x", speaker=spelt), NewFact("y", subject=spelt)]
+        await facts.write(tx, WriteKey("l", "s"), given)
+        await states.swap(tx, WriteKey("l", "t"), "s", 0, {"told": [f"by {spelt}", STRANGERS]})
+        await sessions.append(tx, "s", 0, [Turn("user", "user", f"I am {spelt}."), Turn("user", "user", STRANGERS)])
         await erasure.forget(tx, NAME, "", "ann")
-        bodies = {row["body"] for row in await tx.fetch("SELECT body FROM fact WHERE tenant = $1", tx.tenant)}
-        assert bodies == {"ask [forgotten], please", "of Zeldas Quimbys"}
+        assert {row["body"] for row in await tx.fetch("SELECT body FROM fact WHERE tenant = $1", tx.tenant)} == {
+            "ask [forgotten], please", STRANGERS,
+        }  # fmt: skip
+        assert await tx.value("SELECT value FROM session_state WHERE tenant = $1", tx.tenant) == {"told": ["by [forgotten]", STRANGERS]}
+        turns = [row["body"] for row in await tx.fetch("SELECT body FROM turn WHERE tenant = $1 ORDER BY seq", tx.tenant)]
+        assert turns == ["I am [forgotten].", STRANGERS]
+
+
+@pytest.mark.parametrize("spelt", OTHERS)
+async def test_whoever_was_forgotten_does_not_come_back_however_the_name_is_written(database: Database, spelt: str) -> None:
+    async with database.transaction("default") as tx:
+        await erasure.forget(tx, NAME, "", "ann")
+        given = [NewFact("likes honey", subject=spelt), NewFact(f"ask {spelt}, please"), NewFact(STRANGERS)]
+        written = await facts.write(tx, WriteKey("l", "s"), given)
+        assert [one.outcome for one in written.stored] == ["forgotten", "new", "new"]
+        assert {row["body"] for row in await tx.fetch("SELECT body FROM fact WHERE tenant = $1", tx.tenant)} == {
+            "ask [forgotten], please", STRANGERS,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["zeldaquimby@example.org", "ZeldaQuimby@example.org", "zelda_quimby@example.org", "@zeldaquimby"])
+async def test_an_address_that_is_the_name_as_one_word_goes_too(database: Database, address: str) -> None:
+    left = f"write to {address.lower().replace('zeldaquimby', '[forgotten]').replace('zelda_quimby', '[forgotten]')}"
+    async with database.transaction("default") as tx:
+        await facts.write(tx, WriteKey("l", "s"), [NewFact(f"write to {address}")])
+        await sessions.append(tx, "s", 0, [Turn("user", "user", f"write to {address}")])
+        await erasure.forget(tx, NAME, "", "ann")
+        await facts.write(tx, WriteKey("l", "t"), [NewFact(f"write to {address}", scope="again")])
+        found = await tx.fetch("SELECT body FROM fact WHERE tenant = $1 UNION ALL SELECT body FROM turn WHERE tenant = $1", tx.tenant)
+        assert [row["body"] for row in found] == [left] * 3
 
 
 @pytest.mark.parametrize(
@@ -354,9 +393,9 @@ async def test_a_tombstone_tells_nobody_who_it_was(database: Database) -> None:
         await erasure.forget(tx, NAME, "", "ann")
         await erasure.forget(tx, NAME.upper(), "again", "ann")
         rows = await tx.fetch("SELECT * FROM tombstone WHERE tenant = $1", tx.tenant)
-        assert len(rows) == 1
-        assert rows[0]["hash"] == tombstones.digest("default", "zelda quimby", b"a key of the tests")
-        assert tombstones.digest("other", "zelda quimby", b"a key of the tests") != rows[0]["hash"]
+        key = b"a key of the tests"
+        assert {row["hash"] for row in rows} == {tombstones.digest("default", name, key) for name in ("zelda quimby", "@zeldaquimby")}
+        assert tombstones.digest("other", "zelda quimby", key) not in {row["hash"] for row in rows}
         assert await tx.value("SELECT count(*) FROM erasure WHERE tenant = $1", tx.tenant) == 2
 
 

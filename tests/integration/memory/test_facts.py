@@ -108,6 +108,8 @@ async def test_a_given_id_is_kept_and_an_id_used_twice_with_another_text_is_refu
     assert (await write(database, KEY, replace(TEA, id="f1"))).ids == ["f1"]
     again = await write(database, replace(KEY, index=1), replace(TEA, id="f1"))
     assert [one.outcome for one in again.stored] == ["duplicate"]
+    with pytest.raises(BadInput, match="'f1' is used already, for another text or scope"):
+        await write(database, replace(KEY, index=3), replace(TEA, id="f1", scope="team"))
     with pytest.raises(BadInput, match="'f1' is used already, for another text"):
         await write(database, replace(KEY, index=2), NewFact("kept by nobody"), replace(TEA, id="f1", body="Ann drinks coffee"))
     assert await rows(database) == 1
@@ -170,6 +172,7 @@ BAD = {
     ),
     "not a number": (replace(TEA, confidence=float("nan")), "confidence nan is not between 0 and 1"),
     "no id": (replace(TEA, id=""), "id is empty"),
+    "an id that reads like another": (replace(TEA, id="f\u2060 1"), "has a character that nobody sees, U\\+2060"),
     "an id of controls": (replace(TEA, id="a\x1b[31m"), "has control characters"),
     "a long name": (replace(TEA, subject="n" * 201), "subject has 201 characters; 200 is the most"),
     "no scope": (replace(TEA, scope=""), "scope is empty"),

@@ -104,6 +104,15 @@ BROKEN: dict[str, tuple[dict[str, Any] | str | bytes, str]] = {
     "an id used twice, of another subject": (line("m1", subject="bob"), "id 'm1' is used on line 1 already, for another text, session"),
     "an id used before, of another subject": (line("old", subject="bob"), "id 'old' is used already, for another text, session, speaker"),
     "an id used before, of another kind": (line("old", kind="note"), "id 'old' is used already, for another text, session, speaker"),
+    "an id used twice, of another date": (
+        line("m1", at="2026-01-06T10:00:00Z"),
+        "id 'm1' is used on line 1 already, for another text, session",
+    ),
+    "an id used before, in another scope": (line("old", scope="team"), "id 'old' is used already, for another text, session, speaker"),
+    "an id used before, in another session": (line("old", session="t"), "id 'old' is used already, for another text, session, speaker"),
+    "an id used before, at another time": (line("old", at="2026-01-06T10:00:00Z"), "id 'old' is used already, for another text, session"),
+    "an id that reads like another": (line("ol\u200bd"), "id 'ol\\u200bd' has a character that nobody sees, U+200B: leave it out"),
+    "an id that is read backwards": (line("\u202edlo"), "id '\\u202edlo' has a character that nobody sees, U+202E"),
     "an id used before": (line("old", "another text"), "id 'old' is used already, for another text"),
 }
 
@@ -125,6 +134,11 @@ async def test_a_broken_line_in_the_middle_is_told_by_its_number_and_by_flag_the
     assert (done.new, [fault.number for fault in done.faults]) == (3, [3])
     assert str(done.faults[0]).startswith(f"line 3: {why}")
     assert await kept(database) == ["m1", "m3", "m9", "old"]
+
+
+async def test_a_line_without_a_date_was_said_when_it_came_in_first(database: Database, tmp_path: Path) -> None:
+    path = write(tmp_path, {"id": "m1", "text": "tea is ready"})
+    assert [(await bring_in(database, path)).new for _ in range(2)] == [1, 0]
 
 
 async def test_of_very_many_broken_lines_the_first_are_told_and_the_others_counted(database: Database, tmp_path: Path) -> None:

@@ -104,8 +104,10 @@ async def test_a_narrow_filter_finds_what_frequent_words_would_hide(database: Da
         asked = await keywords.words(tx, "mak lok")
         listed = await keywords.find(tx, asked, Filter(speakers=("ann",)), limit=20)
         probed = await keywords.find(tx, asked, Filter(speakers=("ann",)), limit=20, matching=10)
+        among = await keywords.find(tx, asked, Filter(speakers=("ann",)), limit=20, matching=9_000)
     assert {num for num, _ in probed.rows} == {nums[f"f{nth}"] for nth in range(77, 5_000, 500)}
     assert {num for num, _ in listed.rows} == {num for num, _ in probed.rows}
+    assert among.rows == listed.rows
 
 
 async def test_adding_again_changes_nothing(database: Database) -> None:

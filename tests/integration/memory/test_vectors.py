@@ -39,17 +39,43 @@ async def test_a_vector_is_found_before_the_index_has_it_and_after(database: Dat
         await corpora.flip(database, model)
 
 
-async def test_few_rows_are_compared_one_by_one_and_many_are_asked_of_the_index(database: Database, model: models.Model) -> None:
+async def test_few_rows_are_compared_more_are_told_apart_by_codes_and_many_are_asked_of_the_index(
+    database: Database, model: models.Model
+) -> None:
     given = rows(600)
     async with database.transaction("default") as tx:
         await corpora.write(tx, given, model)
     await corpora.flip(database, model)
-    asked = given[0].vector or []
+    asked, few = given[0].vector or [], Filter(kinds=("k3",))
     async with database.transaction("default") as tx:
-        assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=599))).mode == "ann"
-        few = await vectors.nearest(tx, model, asked, Filter(kinds=("k3",)), limit=5, knobs=Knobs(exact_below=599))
-        assert (few.mode, few.searched) == ("exact", 60)
+        assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=199))).mode == "ann"
+        exact = await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=199))
+        assert (exact.mode, exact.searched) == ("exact", 60)
+        codes = await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=20, ef_search=5))
+        assert (codes.mode, codes.searched) == ("codes", 30)
+        assert (await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=19))).mode == "ann"
         assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=0, exact_only=True))).mode == "exact"
+
+
+async def test_the_nearest_code_leads_to_the_nearest_vector_whether_the_index_has_it_or_not(
+    database: Database, model: models.Model
+) -> None:
+    given = rows(400)
+    async with database.transaction("default") as tx:
+        nums = await corpora.write(tx, given, model)
+        knobs = Knobs(exact_below=200, ef_search=5)
+        for row in given[::40]:
+            near = await vectors.nearest(tx, model, row.vector or [], Filter(), limit=3, knobs=knobs)
+            assert (near.mode, near.searched, near.rows[0][0], round(near.rows[0][1], 3)) == ("codes", 30, nums[row.id], 1.0)
+
+
+async def test_codes_that_let_everything_pass_find_what_exact_search_does(database: Database, model: models.Model) -> None:
+    given, made = rows(300), corpora.clustered(1, seed=3)[0].tolist()
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, given, model)
+        exact = await vectors.nearest(tx, model, made, Filter(), limit=20, knobs=Knobs())
+        codes = await vectors.nearest(tx, model, made, Filter(), limit=20, knobs=Knobs(exact_below=100))
+    assert (exact.mode, codes.mode) == ("exact", "codes") and exact.rows == codes.rows
 
 
 async def test_exact_search_is_exact(database: Database, model: models.Model) -> None:

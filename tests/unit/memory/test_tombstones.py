@@ -13,7 +13,7 @@ from memory import tombstones
 from memory.tombstones import MARK, checked, digest, normal, secret, spellings, without
 
 
-@pytest.mark.parametrize("name", ["Ann Lee", "ann  LEE", " ann-lee ", "Ann\nLee", "ANN.LEE", "\uff21nn Lee"])
+@pytest.mark.parametrize("name", ["Ann Lee", "ann  LEE", " ann-lee ", "Ann\nLee", "ANN.LEE", "\uff21nn Lee", "ann_lee", "A\u200bnn Lee"])
 def test_one_name_has_one_normal_form(name: str) -> None:
     assert normal(name) == "ann lee"
 
@@ -33,6 +33,10 @@ def test_accents_are_the_same_however_they_are_typed() -> None:
         ("ask ANN-LEE, ann lee and Ann", f"ask {MARK}, {MARK} and Ann"),
         ("Joann Lee and Ann Leer", "Joann Lee and Ann Leer"),
         ("annlee", "annlee"),
+        ("annlee@x.org or AnnLee", f"{MARK}@x.org or {MARK}"),
+        ("JoAnnLee and AnnLeer", "JoAnnLee and AnnLeer"),
+        ("id_ann_lee_7", f"id_{MARK}_7"),
+        ("A\u200bnn L\u00adee came", f"{MARK} came"),
         ("", ""),
     ],
 )
