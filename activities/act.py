@@ -93,8 +93,11 @@ class Acting:
                 return await admission.ask_again(tx, action)
             if not found.happened:
                 return await admission.next_attempt(tx, action, "a look-up says that it did not happen")
-            await effects.resolve(tx, action.claim.key, "done", output=found.output, detail="found by a look-up")
-            return await admission.end(tx, action.view, "done", "found by a look-up", output=found.output)
+            attempt = action.view.effect.attempts if action.view.effect else None
+            said = "found by a look-up"
+            if not await effects.resolve(tx, action.claim.key, "done", output=found.output, detail=said, attempt=attempt):
+                raise TransientError("another attempt holds this effect", retry_after=1.0)
+            return await admission.end(tx, action.view, "done", said, output=found.output)
 
     async def _run(self, request: ActRequest, action: Action) -> ActResult:
         """Call the tool and record how it ended."""

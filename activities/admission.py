@@ -185,7 +185,7 @@ class Admission(Actions):
             created_at=now,
             expires_at=kept,
             terms=bound.model_dump(mode="json"),
-            about=about(action.tool, action.judgement),
+            about=about(action.tool, action.judgement, question),
             starter=run.starter if run else "",
         )
 
@@ -234,11 +234,27 @@ class Admission(Actions):
         why = f"{action.tool.name} may have happened ({view.effect.detail if view.effect else ''}): do it again?"
         asked = await self._approved(tx, replace(action, because={}), None, "again", why)
         if isinstance(asked, ActResult):
-            if asked.status == "refused":
-                await effects.resolve(tx, action.claim.key, "unknown", detail=asked.detail)
-                return await self.end(tx, view, "unknown", f"nobody knows whether it happened; {asked.detail}")
-            return asked
+            if asked.status != "refused":
+                return asked
+            if view.request and (said := view.request.ruling or {}).get("happened"):
+                return await self._testified(tx, action, view.request, said)
+            await self._settled(tx, view, "unknown", asked.detail)
+            return await self.end(tx, view, "unknown", f"nobody knows whether it happened; {asked.detail}")
         return await self.next_attempt(tx, asked, f"{asked.because.get('approver')} allowed another attempt", happened="unknown")
+
+    async def _testified(self, tx: Tx, action: Action, request: Request, said: dict[str, Any]) -> ActResult:
+        """End a step as done because a person says that it did happen, with the output that this person knows of, if any."""
+        who, output = request.ruled_by, said.get("output")
+        detail = f"{who} says that it happened: {said.get('reason', '')}"
+        await self._settled(tx, action.view, "done", detail, output=output)
+        because = {"key": action.claim.key, "testified_by": who, "approval": request.id, "output_known": output is not None}
+        return await self.end(tx, action.view, "done", detail, output=output, because=because)
+
+    async def _settled(self, tx: Tx, view: ActionView, state: str, detail: str, *, output: Any = None) -> None:
+        """Settle the attempt that was asked about, and no later one. Raises: TransientError where another holds the effect."""
+        effect = view.effect
+        if effect and not await effects.resolve(tx, effect.key, state, output=output, detail=detail, attempt=effect.attempts):
+            raise TransientError("another attempt holds this effect", retry_after=1.0)
 
     async def next_attempt(self, tx: Tx, action: Action, why: str, *, happened: str = "failed") -> Action:
         """Raise the step's ``n`` and claim its new key; the attempt before it is settled.

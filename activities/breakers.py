@@ -70,6 +70,19 @@ async def passage(tx: Tx, breaker: Breaker, threshold: Threshold, seconds: float
     return Passage(breaker, threshold, lease)
 
 
+async def through(tx: Tx, bundle: Bundle, tool: str, seconds: float) -> Passage:
+    """Let a call of a bundle's tool through, by its breaker as it stands now. Raises: Open."""
+    breaker = await breakers.read(tx, "tool", bundle.automation, tool)
+    return await passage(tx, breaker, threshold(bundle), seconds)
+
+
+async def not_open(tx: Tx, bundle: Bundle, tool: str) -> None:
+    """Raise Open where a bundle's tool is left alone: it is not asked what became of a call either."""
+    breaker = await breakers.read(tx, "tool", bundle.automation, tool)
+    if breaker.wait > 0:
+        raise Open(breaker)
+
+
 async def held(tx: Tx, breaker: Breaker, lineage: str, step: str) -> None:
     """Record once for each opening that it holds a step of a run back."""
     until = breaker.opened_until.isoformat() if breaker.opened_until else ""

@@ -4,14 +4,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from activities import breakers
 from activities.admission import remembered
+from activities.breakers import Passage
 from activities.calls import call, deadline, looked_up, parsed
 from activities.requests import undo_request
 from activities.services import Services, digest, facts
 from contracts.approvals import Gate
 from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError
 from database import Tx
-from ledger import approvals, effects, records
+from ledger import approvals, effects, lineage, records
 from ledger.approvals import Request
 from ledger.effects import Claim, Effect
 from ledger.runs import RunRow
@@ -46,6 +48,8 @@ class Compensation:
     asker: str | None
     since: datetime | None = None
     """When it was last ordered: a question that ended without an answer before that is asked anew."""
+    shared: frozenset[str] = frozenset()
+    """Keys of what may be taken back although a fork shares it."""
 
     async def find_out(self, effect: Effect) -> Left | None:
         """Find out whether an effect happened, and let it stay as it is. Raises: TransientError."""
@@ -54,7 +58,10 @@ class Compensation:
         return Left(f"{effect.tool} may have happened ({effect.detail})") if effect.state == "unknown" else None
 
     async def take_back(self, effect: Effect) -> Left | None:
-        """Take one effect back; None where that is done. Raises: TransientError where it is to be tried again."""
+        """Take one effect back; None where that is done.
+
+        Raises: TransientError where it is to be tried again; Open where a tool is left alone for a while, which is waited for.
+        """
         tools = self.services.registry.tools(self.bundle.automation)
         tool = tools.get(effect.tool)
         back = tools.get(effect.undo_with or (tool.compensate_with if tool else None) or "")
@@ -72,10 +79,10 @@ class Compensation:
             last = await self._certain(last, back, knows=True)
         if last and last.state == "done":
             return await self._settled(effect)
-        claim = await self._claimed(effect, back, last, len(earlier) + 1, doubt)
-        if isinstance(claim, Left):
-            return claim
-        done = await self._called(back, claim)
+        held = await self._claimed(effect, back, last, len(earlier) + 1, doubt)
+        if isinstance(held, Left):
+            return held
+        done = await self._called(back, *held)
         # What failed or stays unseen is a person's now, who is asked by the same way.
         return await self._settled(effect) if done.state == "done" else await self.take_back(effect)
 
@@ -96,15 +103,16 @@ class Compensation:
         if row.released and row.undoes is None:
             return await self._resolved(row, "failed", None, row.detail)
         if tool and tool.lookup is not None and not row.released:
+            async with self.services.database.transaction(self.tenant) as tx:
+                await breakers.not_open(tx, self.bundle, tool.name)
             found = await looked_up(tool, row.key, self._context(tool, row.step, row.key, deadline(tool)))
             if found is not None:
                 return await self._resolved(row, "done" if found.happened else "failed", found.output, "found by a look-up")
         if tool and knows and (row.released or (row.attempts <= TRIES and remembered(tool, row))):
             async with self.services.database.transaction(self.tenant) as tx:
-                claim = await effects.claim(tx, replace(_claim(row, tool, row.arguments, row.key), undoes=row.undoes))
-            if claim is None:
-                raise TransientError("another attempt holds this effect", retry_after=1.0)
-            found = await self._called(tool, claim, doubt=not row.released)
+                claim = replace(_claim(row, tool, row.arguments, row.key), undoes=row.undoes)
+                held = await self._held(tx, tool, claim, "another attempt holds this effect")
+            found = await self._called(tool, *held, doubt=not row.released)
             return replace(row, state=found.state, output=found.output, detail=found.detail)
         return await self._resolved(row, "unknown", None, row.detail or "the run ended before anybody saw how it ended")
 
@@ -114,11 +122,21 @@ class Compensation:
                 raise TransientError("another attempt holds this effect", retry_after=1.0)
         return replace(row, state=state, output=output, detail=detail)
 
-    async def _claimed(self, effect: Effect, back: Tool, last: Effect | None, nth: int, doubt: str) -> Claim | Left:
+    async def _held(self, tx: Tx, tool: Tool, claim: Claim, otherwise: str) -> tuple[Claim, Passage]:
+        """Let a call through its tool's breaker and claim it. Raises: Open, or TransientError where somebody else holds it."""
+        passage = await breakers.through(tx, self.bundle, tool.name, tool.seconds)
+        held = await effects.claim(tx, claim)
+        if held is None:
+            raise TransientError(otherwise, retry_after=1.0)
+        return held, passage
+
+    async def _claimed(self, effect: Effect, back: Tool, last: Effect | None, nth: int, doubt: str) -> tuple[Claim, Passage] | Left:
         """Judge the next attempt, and claim it in the same transaction."""
         arguments = last.arguments if last else back.undo_arguments(effect.output or {})
         failed = f"{back.name} {'failed' if last.state == 'failed' else 'may have happened'}: {last.detail}" if last else ""
         async with self.services.database.transaction(self.tenant) as tx:
+            if effect.key not in self.shared and (why := await self._used(tx, effect)):
+                return Left(why)
             judgement = self._judged(back, arguments)
             if judgement.outcome == "deny":
                 return Left(f"{back.name}: {judgement.because}")
@@ -132,11 +150,14 @@ class Compensation:
                     return Left(f"{back.name}, as edited: {edited.because}")
                 if last and last.state in UNSEEN:
                     await effects.resolve(tx, last.key, "unknown", detail="a person allowed another attempt", attempt=last.attempts)
-            claim = _claim(effect, back, arguments, _key(effect, nth))
-            held = await effects.claim(tx, replace(claim, undoes=effect.key))
-            if held is None:
-                raise TransientError("an earlier undo may be at work", retry_after=1.0)
-            return held
+            claim = replace(_claim(effect, back, arguments, _key(effect, nth)), undoes=effect.key)
+            return await self._held(tx, back, claim, "an earlier undo may be at work")
+
+    async def _used(self, tx: Tx, effect: Effect) -> str:
+        """Say which fork goes on from an effect, which is then left, or nothing. Until this transaction ends no fork begins."""
+        await lineage.one_by_one(tx, effect.lineage)
+        used = (await lineage.sharers(tx, effect.lineage)).get(effect.key)
+        return f"{used}: only an undo with `--shared` takes it back" if used else ""
 
     def _judged(self, back: Tool, arguments: dict[str, Any]) -> Judgement:
         # Undo is never stopped by an empty budget.
@@ -183,23 +204,26 @@ class Compensation:
     def _unanswered(self, request: Request) -> bool:
         return request.state in ("cancelled", "expired", "rejected") and self.since is not None and request.created_at < self.since
 
-    async def _called(self, tool: Tool, claim: Claim, *, doubt: bool = False) -> Effect:
+    async def _called(self, tool: Tool, claim: Claim, passage: Passage, *, doubt: bool = False) -> Effect:
         """Call a tool under a claim and record how that ended. Raises: TransientError, with what may be tried again given back.
 
         doubt: an earlier call with this key may have acted, which one that was not made says nothing of.
         """
-        state, detail, output = "done", "", None
+        state, output, ended = "done", None, None
         try:
-            output = await call(tool, parsed(tool, claim.arguments), self._context(tool, claim.step, claim.key, claim.until))
+            output = await call(tool, _parsed(tool, claim.arguments), self._context(tool, claim.step, claim.key, claim.until))
         except (ToolFailed, ToolRetry) as error:
-            state, detail = "unknown" if doubt and isinstance(error, Incapable | ToolRetry) else "failed", str(error)
+            state, ended = "unknown" if doubt and isinstance(error, Incapable | ToolRetry) else "failed", error
         except ToolUnknown as error:
-            state, detail = "unknown", str(error)
+            state, ended = "unknown", error
         except TransientError as error:
             async with self.services.database.transaction(self.tenant) as tx:
+                await passage.ended(tx, error, claim.lineage, claim.step)
                 await effects.release(tx, claim, str(error), doubt=doubt)
             raise
+        detail = str(ended) if ended else ""
         async with self.services.database.transaction(self.tenant) as tx:
+            await passage.ended(tx, ended, claim.lineage, claim.step)
             if not await effects.record(tx, claim, state, output=output, detail=detail):
                 raise TransientError("another attempt holds this effect")
             if claim.undoes:
@@ -220,6 +244,14 @@ class Compensation:
         event = {"done": "undone", "failed": "undo failed", "unknown": "undo unknown"}[state]
         named = {"tool": back.name, "key": claim.key, "undoes": claim.undoes, "detail": detail}
         return {"event": event, **named, "attempt": claim.attempt, "build": self.services.build}
+
+
+def _parsed(tool: Tool, arguments: dict[str, Any]) -> Any:
+    try:
+        return parsed(tool, arguments)
+    except ToolRetry as error:
+        # The call is not made, so it says nothing of its tool.
+        raise Incapable(str(error)) from None
 
 
 def _key(effect: Effect, nth: int) -> str:

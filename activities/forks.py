@@ -11,6 +11,7 @@ from contracts.plans import StepRef
 from contracts.runs import Carried, Fork, InheritRequest, OpenRunRequest
 from database import Tx
 from ledger import lineage, records, runs, steps
+from ledger.lineage import Point
 from ledger.runs import RunRow
 from memory import sessions, states, summaries
 
@@ -55,9 +56,9 @@ async def original(tx: Tx, request: OpenRunRequest, fork: Fork) -> RunRow:
     return found
 
 
-async def take_along(tx: Tx, parent: RunRow, child: RunRow, fork: Fork) -> None:
-    """Copy what lies before the point into the fork, once, and put it on record."""
-    at = await lineage.point(tx, parent, fork.step)
+async def take_along(tx: Tx, parent: RunRow, child: RunRow, fork: Fork, at: Point | None = None) -> None:
+    """Copy what lies before the point into the fork, once, and put it on record. at: the point, where it is known."""
+    at = at or await lineage.point(tx, parent, fork.step)
     await lineage.take_along(tx, parent.lineage, child.lineage, at)
     await sessions.copy(tx, parent.lineage, child.lineage, at.seq)
     await summaries.copy(tx, parent.lineage, child.lineage, at.seq)

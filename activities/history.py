@@ -25,13 +25,15 @@ LOCAL_ACTIVITY = "core_local_activity"
 class Told:
     """What the histories of one chain of executions tell: how it was started and opened, and how its steps ended.
 
-    tools: step -> tool; ended: step -> status.
+    tools: step -> tool; ended: step -> status, of what it ran itself. began: with what it began, where it is a fork.
     """
 
+    workflow_id: str
     start: StartRequest | None = None
     run: Run | None = None
     tools: dict[str, str] = field(default_factory=dict[str, str])
     ended: dict[str, str] = field(default_factory=dict[str, str])
+    began: Carried | None = None
 
     @property
     def done(self) -> dict[str, str]:
@@ -41,7 +43,7 @@ class Told:
 
 async def told(client: Client, workflow_id: str, lineage: str) -> Told:
     """Read every history of a run, from its first execution to its last."""
-    found = Told()
+    found = Told(workflow_id)
     async for event in _events(client, workflow_id, lineage):
         _take(found, event)
     return found
@@ -89,7 +91,8 @@ def _decision(found: Told, payloads: Sequence[Payload]) -> bool:
         found.tools |= {step.id: step.tool for step in decision.steps}
     elif inherited := _decoded(payloads, Carried):
         found.tools |= {step.id: step.tool for step in inherited.plan}
-        found.ended |= inherited.statuses
+        # What it shares was done by its original, under the original's keys.
+        found.began = inherited
     else:
         return False
     return True

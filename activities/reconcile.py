@@ -14,6 +14,7 @@ from activities.services import Services
 from contracts import names
 from contracts.approvals import Wake
 from contracts.effects import UndoStart
+from contracts.errors import BadInput
 from contracts.upkeep import Finding, ReconcileRequest, ReconcileResult
 from database import Database
 from ledger import approvals, effects, orders, outbox, records, runs, steps, upkeep
@@ -156,9 +157,14 @@ class Comparison:
 
     async def _begin(self, row: RunRow, order: Order) -> None:
         done = "looked up, and left as it is" if order.unseen else "an undo takes it back, or asks a person"
-        self._note("effect", row, "effects were left behind", done)
         if not self.request.dry_run:
-            await start_undo(self.client, self.task_queue, UndoStart(tenant=self.tenant, lineage=row.lineage, order=order.name))
+            start = UndoStart(tenant=self.tenant, lineage=row.lineage, order=order.name)
+            try:
+                await start_undo(self.client, self.task_queue, start)
+            except BadInput as error:
+                self._note("refused", row, "effects were left behind, and their undo could not be started", str(error))
+                return
+        self._note("effect", row, "effects were left behind", done)
 
     async def _effects(self) -> None:
         """Order what ended runs left behind to be settled, and begin again with orders that nobody carries out."""
@@ -231,9 +237,10 @@ async def standing(client: Client, row: RunRow) -> Standing:
 
 
 async def alive(client: Client, workflow_id: str) -> bool:
-    """Return whether a workflow of this ID runs."""
+    """Return whether an undo of this ID runs: whoever may start workflows could have given the ID to another type."""
     try:
-        return (await client.get_workflow_handle(workflow_id).describe()).close_time is None
+        found = await client.get_workflow_handle(workflow_id).describe()
+        return found.close_time is None and found.workflow_type == names.UNDO_RUN
     except RPCError as error:
         if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
             raise
@@ -241,7 +248,10 @@ async def alive(client: Client, workflow_id: str) -> bool:
 
 
 async def start_undo(client: Client, task_queue: str, start: UndoStart) -> str:
-    """Start the undo of an ended run, or leave the one that runs to it; return its workflow ID."""
+    """Start the undo of an ended run, or leave the one that runs to it; return its workflow ID.
+
+    Raises: BadInput where another type of workflow holds that ID: the order stays on record.
+    """
     handle = await client.start_workflow(
         names.UNDO_RUN,
         start,
@@ -250,6 +260,11 @@ async def start_undo(client: Client, task_queue: str, start: UndoStart) -> str:
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )
+    if (kind := (await handle.describe()).workflow_type) != names.UNDO_RUN:
+        raise BadInput(
+            f"a workflow of type {kind} holds the ID {handle.id}: end it (`temporal workflow terminate --workflow-id {handle.id}`), "
+            "then `starter.py reconcile` begins the undo that was ordered"
+        )
     return handle.id
 
 

@@ -49,9 +49,14 @@ def terms(bundle: Bundle, matched: Collection[str], cost_micros: int, *, one_mac
     )
 
 
-def about(tool: Tool, judgement: Judgement | None = None) -> dict[str, Any]:
-    """Return what a request keeps of its tool and of what the rules said, for cards and for judging edits."""
+def about(tool: Tool, judgement: Judgement | None = None, question: str = "run") -> dict[str, Any]:
+    """Return what a request keeps of its tool and of what the rules said, for cards and for judging edits.
+
+    One that asks whether to do something again keeps the schema of its result: who knows that it happened may say with what.
+    """
     said = judgement.as_json() if judgement else {}
+    if question == "again":
+        said["result"] = tool.result.model_json_schema()
     return {
         "effect": tool.effect,
         "guarantee": tool.guarantee,

@@ -1,23 +1,26 @@
 """After Postgres was restored from a backup: what Temporal's histories know beyond it is written down."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from activities import history
+from activities import forks, history
 from activities.history import Told
 from activities.services import Services
 from contracts import names
 from contracts.approvals import Pending, Wake
 from contracts.errors import BadInput
+from contracts.runs import Carried, Fork
 from contracts.upkeep import Finding, ReconcileRequest
-from database import Database
-from ledger import outbox, records, runs, upkeep
+from database import Database, Tx
+from ledger import lineage, outbox, records, runs, upkeep
+from ledger.lineage import Point
 from ledger.runs import RunRow
+from policies.bundles import Bundle
 from tools.contract import Tool
 
 KNOWN_BY = "Temporal's history says so; its arguments and its output were lost with the database"
@@ -33,6 +36,8 @@ class Restoring:
     request: ReconcileRequest
     task_queue: str
     found: list[Finding] = field(default_factory=list[Finding])
+    lost: dict[str, Told] = field(default_factory=dict[str, Told])
+    """What Temporal tells of the runs that the ledger does not know, by their lineages."""
 
     @property
     def database(self) -> Database:
@@ -43,8 +48,9 @@ class Restoring:
         """Catch up the runs that the ledger has under way, then those that it does not know at all."""
         for row in under_way:
             await self._catch_up(row, await history.told(self.client, row.workflow_id, row.lineage))
-        async for workflow_id, lineage in self._lost():
-            await self._reopen(workflow_id, lineage)
+        self.lost = {name: await history.told(self.client, id, name) async for id, name in self._strange()}
+        for name in _originals_first(self.lost):
+            await self._reopen(name, self.lost[name])
         return self.found
 
     async def _catch_up(self, row: RunRow, told: Told) -> None:
@@ -84,7 +90,7 @@ class Restoring:
             return []
         return [one.request for one in waiting]
 
-    async def _lost(self) -> AsyncIterator[tuple[str, str]]:
+    async def _strange(self) -> AsyncIterator[tuple[str, str]]:
         """Find the runs that Temporal knows and the ledger does not: workflow ID and lineage."""
         types = " OR ".join(f"WorkflowType = '{name}'" for name in sorted(names.PATTERNS.values()))
         # Another ledger may share the namespace, and has a task queue of its own.
@@ -98,35 +104,94 @@ class Restoring:
             if (described.raw_description.workflow_execution_info.first_run_id or run_id) == run_id:
                 yield executions[run_id], run_id
 
-    async def _reopen(self, workflow_id: str, lineage: str) -> None:
+    async def _reopen(self, name: str, told: Told) -> None:
         """Insert the row of a run that was opened after the backup."""
-        told = await history.told(self.client, workflow_id, lineage)
         start, run = told.start, told.run
-        if start is None or run is None or start.tenant != self.request.tenant or run.ref.lineage != lineage:
+        if start is None or run is None or start.tenant != self.request.tenant or run.ref.lineage != name:
             return
+        async with self.database.transaction(self.request.tenant) as tx:
+            parent = await runs.read(tx, start.fork.lineage) if start.fork else None
         row = RunRow(
-            lineage=lineage, workflow_id=workflow_id, automation=run.automation, pattern="orchestrator", bundle=run.ref.bundle,
-            starter=start.starter, input=start.input, status="running", summary="", started_at=datetime.now(UTC), ended_at=None,
+            lineage=name, workflow_id=told.workflow_id, automation=run.automation, pattern="orchestrator", bundle=run.ref.bundle,
+            starter=start.starter, input=parent.input if parent else start.input, status="running", summary="",
+            started_at=datetime.now(UTC), ended_at=None, parent=parent.lineage if parent else None,
+            parent_step=start.fork.step if start.fork and parent else None,
+            ancestors=[*parent.ancestors, parent.lineage] if parent else [],
         )  # fmt: skip
         try:
             bundle = await self.services.bundles.get(self.request.tenant, run.ref.bundle)
         except BadInput as error:
             self._note(row, f"Temporal knows this run, and the ledger did not ({error})", "nothing: apply that bundle first")
             return
-        if not self.request.dry_run:
-            async with self.database.transaction(self.request.tenant) as tx:
-                await runs.open_run(tx, row, limit_micros=bundle.settings.budget.run_micros)
-                body = {
-                    "event": "opened", "automation": row.automation, "bundle": row.bundle, "by": row.starter,
-                    "workflow_id": workflow_id, "input": row.input, "restored": True, "build": self.services.build,
-                }  # fmt: skip
-                await records.append(tx, f"{lineage}/opened", "configuration", lineage, None, body)
+        lost = ""
+        async with self.database.transaction(self.request.tenant) as tx:
+            if not self.request.dry_run:
+                await self._insert(tx, row, bundle)
+            if start.fork and parent:
+                lost = await self._share(tx, row, start.fork, parent, told.began)
         self._note(row, "Temporal knows this run, and the ledger did not", "its row is written again")
+        if start.fork:
+            self._note_fork(row, start.fork, parent, lost)
         await self._catch_up(row, told)
+
+    async def _insert(self, tx: Tx, row: RunRow, bundle: Bundle) -> None:
+        await runs.open_run(tx, row, limit_micros=bundle.settings.budget.run_micros)
+        body = {
+            "event": "opened", "automation": row.automation, "bundle": row.bundle, "by": row.starter,
+            "workflow_id": row.workflow_id, "input": row.input, "restored": True, "build": self.services.build,
+        }  # fmt: skip
+        await records.append(tx, f"{row.lineage}/opened", "configuration", row.lineage, None, body)
+
+    async def _share(self, tx: Tx, row: RunRow, fork: Fork, parent: RunRow, began: Carried | None) -> str:
+        """Write down again what a fork shares with its original; return why that cannot be, or nothing."""
+        try:
+            async with tx.savepoint():
+                at = await self._point(tx, parent, fork, began)
+                if not self.request.dry_run:
+                    await forks.take_along(tx, parent, row, fork, at)
+        except BadInput as error:
+            return str(error)
+        return ""
+
+    def _note_fork(self, row: RunRow, fork: Fork, parent: RunRow | None, lost: str) -> None:
+        what = f"it is a fork of {parent.workflow_id if parent else fork.lineage} at {fork.step}"
+        # In a dry run the original, which would be written before it, is not there.
+        known = parent is not None or (self.request.dry_run and fork.lineage in self.lost)
+        if not known:
+            what += ", and neither the ledger nor Temporal knows that run any more"
+            self._note(row, what, "it stands without its original: what they share is a person's to look at")
+        elif lost:
+            what += f", and what they share was lost ({lost})"
+            self._note(row, what, "its original is named: what they share is a person's to look at")
+        else:
+            self._note(row, what, "its original is named again, with what they share")
+
+    async def _point(self, tx: Tx, parent: RunRow, fork: Fork, began: Carried | None) -> Point:
+        """Return where a fork left its original, by the original's rows and by what the fork's history says of them."""
+        # A run that was forked had ended, whatever the backup says.
+        at = await lineage.point(tx, replace(parent, status="completed"), fork.step)
+        if began is None:
+            return at
+        done = {step for step, status in began.statuses.items() if status == "done"}
+        again = {*at.again, *(ref.id for ref in began.plan if ref.id not in began.statuses)} - done
+        if missing := done - {*at.kept, *at.again}:
+            raise BadInput(f"the ledger does not know {', '.join(sorted(missing))}")
+        return replace(at, kept=tuple(step for step in (*at.kept, *at.again) if step not in again), again=tuple(sorted(again)))
 
     def _note(self, row: RunRow, what: str, done: str) -> None:
         said = f"would be: {done}" if self.request.dry_run else done
         self.found.append(Finding(kind="effect" if "was done" in what else "run", run=row.workflow_id, what=what, done=said))
+
+
+def _originals_first(lost: Mapping[str, Told]) -> Iterator[str]:
+    """Go through lost runs so that each fork comes after what it was forked from."""
+    waiting = dict(lost)
+    while waiting:
+        forked = {name: told.start.fork.lineage for name, told in waiting.items() if told.start and told.start.fork}
+        ready = [name for name in waiting if forked.get(name) not in waiting] or list(waiting)
+        for name in ready:
+            del waiting[name]
+        yield from ready
 
 
 class _TakenBack(Exception):

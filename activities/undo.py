@@ -2,6 +2,8 @@
 
 from temporalio import activity
 
+from activities import breakers
+from activities.breakers import Open
 from activities.compensation import Compensation, Left
 from activities.services import Services
 from contracts import names
@@ -43,11 +45,11 @@ class Undoing:
             if not given:
                 await approvals.cancel_open(tx, lineage)
                 await steps.skip_open(tx, lineage, f"not run: {request.reason}"[:400])
-            found = await _wanted(tx, lineage, given)
+            found, shared = await _wanted(tx, lineage, given)
         bundle = await self._services.bundles.get(tenant, run.bundle)
         asker = activity.info().workflow_id if given else None
         since = max((order.at for order in given if order.at), default=None)
-        compensation = Compensation(self._services, run, bundle, tenant, asker, since)
+        compensation = Compensation(self._services, run, bundle, tenant, asker, since, shared)
         keeps = bool(given) and all(order.unseen for order in given)
         result = await self._undone(compensation, found, keeps=keeps)
         async with self._services.database.transaction(tenant) as tx:
@@ -64,7 +66,7 @@ class Undoing:
         gates: list[Gate] = []
         asks = 0
         for effect in found:
-            outcome = await (compensation.find_out(effect) if keeps else compensation.take_back(effect))
+            outcome = await self._settled(compensation, effect, keeps=keeps)
             if outcome is None:
                 undone.append(effect.key)
                 continue
@@ -72,6 +74,15 @@ class Undoing:
             asks += outcome.askable
             gates += [outcome.gate] if outcome.gate else []
         return UndoResult(undone=tuple(undone[:SHOWN_UNDONE]), left=tuple(left[:SHOWN_LEFT]), gates=tuple(gates[:ASKED]), asks=asks)
+
+    async def _settled(self, compensation: Compensation, effect: Effect, *, keeps: bool) -> Left | None:
+        try:
+            return await (compensation.find_out(effect) if keeps else compensation.take_back(effect))
+        except Open as error:
+            # What it had begun in its transaction is gone; Temporal waits, and `why` says for what.
+            async with self._services.database.transaction(compensation.tenant) as tx:
+                await breakers.held(tx, error.breaker, effect.lineage, effect.step)
+            raise
 
 
 def _said(effect: Effect, left: Left) -> str:
@@ -93,16 +104,22 @@ async def _orders(tx: Tx, run: RunRow, request: UndoRequest) -> list[Order]:
     raise PermanentError(f"nobody ordered that {run.workflow_id} be undone, or it was: `starter.py undo {run.workflow_id}` orders it")
 
 
-async def _wanted(tx: Tx, lineage: str, given: list[Order]) -> list[Effect]:
-    """Return the effects that the orders speak of, newest first; without an order all."""
+async def _wanted(tx: Tx, lineage: str, given: list[Order]) -> tuple[list[Effect], frozenset[str]]:
+    """Return the effects that the orders speak of, newest first, and the keys of those that are undone although forks share them.
+
+    Without an order: all, and none.
+    """
     found = await effects.undoable(tx, lineage)
     if not given:
-        return found
+        return found, frozenset()
     wanted: set[str] = set()
+    shared: set[str] = set()
     for order in given:
         spoken = await effects.undoable(tx, lineage, order.since)
-        wanted |= {effect.key for effect in spoken if effect.state != "done" or not order.unseen}
-    return [effect for effect in found if effect.key in wanted]
+        keys = {effect.key for effect in spoken if effect.state != "done" or not order.unseen}
+        wanted |= keys
+        shared |= keys if order.shared else set()
+    return [effect for effect in found if effect.key in wanted], frozenset(shared)
 
 
 async def _end(tx: Tx, given: list[Order]) -> None:

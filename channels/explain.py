@@ -166,7 +166,8 @@ def _configuration(body: dict[str, Any]) -> str:
         since = f" from {body['since']} on" if body["since"] else ""
         unseen = " where nobody saw it end" if body["unseen"] else ""
         reason = f": {_short(body['reason'])}" if body["reason"] else ""
-        return f"{body['by']} ordered that it be undone{since}{unseen}{reason}"
+        shared = ", with what forks share" if body.get("shared") else ""
+        return f"{body['by']} ordered that it be undone{since}{unseen}{shared}{reason}"
     if body["event"] in OPERATED:
         return _operated(body)
     if body["event"] == "not remembered":

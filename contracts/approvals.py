@@ -66,6 +66,10 @@ class Ruling(Strict):
     """A signed word of Perdure's own that names who speaks: `starter.py approve --print-signal` prints one."""
     break_glass: bool = False
     """With `approve`: let it through against the rules of its stages; takes two people and a written reason."""
+    happened: bool = False
+    """With `reject`, where it is asked whether to do something again: do not, because it did happen. The step is done then."""
+    output: dict[str, Any] | None = None
+    """With `happened`: what the tool would have answered, as far as this person knows it."""
 
 
 class Wake(Message):

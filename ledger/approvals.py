@@ -115,12 +115,14 @@ def _proof(
 def _refusal(request: Request, ruling: Ruling, voice: Voice, standing: Standing) -> str | None:
     if ruling.digest is not None and (len(ruling.digest) < DIGEST_SEEN or not request.digest.startswith(ruling.digest)):
         return f"the action is not the one that was seen: its digest begins {request.digest[:12]}"
-    if problem := standing.problem(voice, GLASS if ruling.break_glass else ruling.verdict):
+    if problem := standing.problem(voice, _weight(ruling)):
         return problem
     if ruling.break_glass and (ruling.verdict != "approve" or len(ruling.reason.strip()) < GLASS_REASON):
         return f"breaking the glass goes with the verdict `approve` and a written reason of {GLASS_REASON} characters or more"
     if ruling.verdict == "reject" and not ruling.reason.strip():
         return "a rejection needs a reason"
+    if (ruling.happened or ruling.output is not None) and (problem := _testimony_problem(request, ruling)):
+        return problem
     if ruling.arguments == request.arguments:
         return "this edit changes nothing: approve it as it is"
     if ruling.verdict != "edit":
@@ -128,14 +130,36 @@ def _refusal(request: Request, ruling: Ruling, voice: Voice, standing: Standing)
     return edit_problem(request.schema, ruling.arguments)
 
 
+def _weight(ruling: Ruling) -> str:
+    """Return as what a ruling counts where it is asked who may say it: who says that it happened must be one who could approve it."""
+    if ruling.break_glass:
+        return GLASS
+    return "approve" if ruling.happened else ruling.verdict
+
+
+def _testimony_problem(request: Request, ruling: Ruling) -> str | None:
+    if not ruling.happened:
+        return "`output` goes with `happened` only"
+    if ruling.verdict != "reject" or request.question != "again":
+        return "`happened` goes with the verdict `reject` of a request that asks whether to do something again"
+    if ruling.output is None:
+        return None
+    try:
+        errors = Checker(request.about.get("result", {})).errors(ruling.output)
+    except BadInput as error:
+        return f"the output cannot be checked: {error}"
+    return "; ".join(f"{'.'.join(map(str, error.path)) or 'output'}: {said(error)}" for error in errors[:5]) or None
+
+
 async def _taken(tx: Tx, request: Request, ruling: Ruling, voice: Voice, standing: Standing, channel: str, claim: str) -> RuleResult:
     """Keep a vote that counts, move the request on, and record it."""
     verdict = GLASS if ruling.break_glass else ruling.verdict
-    behalf = None if ruling.break_glass else standing.behalf(voice, verdict)
+    behalf = None if ruling.break_glass else standing.behalf(voice, _weight(ruling))
     vote = Vote(voice.person, request.stage, verdict, channel, behalf, voice.role, ruling.reason, claim)
     await votes.put(tx, request.id, vote)
     said = [*standing.said, vote]
-    body = {**ruling.model_dump(mode="json", exclude={"token"}), "channel": channel, "claim": claim}
+    unsaid = {"token"} if ruling.happened else {"token", "happened", "output"}
+    body = {**ruling.model_dump(mode="json", exclude=unsaid), "channel": channel, "claim": claim}
     body |= {"behalf": behalf} if behalf else {}
     state = _state(request, said, vote)
     moved = replace(request, state=state, ruled_by=ruling.by)

@@ -54,6 +54,7 @@ GIVE_BACK = """
 UPDATE breaker SET probe_until = now()
  WHERE tenant = $1 AND kind = $2 AND automation = $3 AND name = $4 AND state = 'half_open' AND probe = $5
 """
+READ = f"SELECT {STANDING} FROM breaker b WHERE tenant = $1 AND kind = $2 AND automation = $3 AND name = $4"  # noqa: S608
 OF_TENANT = f"SELECT {STANDING} FROM breaker b WHERE tenant = $1 ORDER BY kind, automation, name"  # noqa: S608
 
 
@@ -123,6 +124,11 @@ async def close(tx: Tx, breaker: Breaker, *, probe: str | None = None) -> None:
 async def give_back(tx: Tx, breaker: Breaker, lease: str) -> None:
     """Let another probe begin: this one came to no end."""
     await tx.execute(GIVE_BACK, tx.tenant, *breaker.key, lease)
+
+
+async def read(tx: Tx, kind: Kind, automation: str, name: str) -> Breaker:
+    """Return how one breaker stands; closed where it never counted a failure."""
+    return standing(await tx.value(READ, tx.tenant, kind, automation, name)) or Breaker(kind, automation, name)
 
 
 async def of_tenant(tx: Tx) -> list[Breaker]:

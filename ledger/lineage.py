@@ -14,11 +14,30 @@ from ledger import runs, steps
 from ledger.runs import RunRow
 from ledger.steps import StepRow
 
-# A step that wrote something is done as long as its effect stands: what was undone since has to be done again.
+# A step that wrote something is done as long as its effect stands: what was undone since has to be done again, and so has what is
+# being undone, or may have been.
 UNDONE = """
 SELECT s.step FROM plan_step s
   JOIN effect e ON e.tenant = s.tenant AND e.key = coalesce(s.inherited, concat_ws('/', s.lineage, s.step, s.n))
- WHERE s.tenant = $1 AND s.lineage = $2 AND s.status = 'done' AND e.state <> 'done'
+ WHERE s.tenant = $1 AND s.lineage = $2 AND s.status = 'done'
+   AND (e.state <> 'done' OR EXISTS (SELECT FROM effect u WHERE u.tenant = e.tenant AND u.undoes = e.key AND u.state <> 'failed'))
+"""
+# Forks and undos of one family go one after the other: a fork shares nothing that is being undone, and an undo sees who shares.
+ONE_BY_ONE = """
+SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', 'family', $1::text, coalesce(ancestors[1], lineage)), 0))
+  FROM run WHERE tenant = $1 AND lineage = $2
+"""
+# A fork that failed or was cancelled counts on nothing any more.
+SHARERS = """
+WITH RECURSIVE below AS (
+    SELECT lineage, workflow_id, status, started_at FROM run WHERE tenant = $1 AND parent = $2
+    UNION SELECT run.lineage, run.workflow_id, run.status, run.started_at FROM run JOIN below ON run.parent = below.lineage
+     WHERE run.tenant = $1
+)
+SELECT s.inherited AS key, below.workflow_id, below.status
+  FROM below JOIN plan_step s ON s.tenant = $1 AND s.lineage = below.lineage AND s.status = 'done' AND s.inherited IS NOT NULL
+ WHERE below.status IN ('running', 'completed')
+ ORDER BY below.started_at, below.workflow_id
 """
 DECISIONS = "SELECT step, result FROM decision WHERE tenant = $1 AND lineage = $2 AND step ~ '^d[0-9]+$' ORDER BY substr(step, 2)::int"
 COPY_DECISIONS = """
@@ -79,7 +98,7 @@ class Point:
 
 
 async def point(tx: Tx, run: RunRow, name: str) -> Point:
-    """Return where a fork of ``run`` from a step, or from a decision (`d2`), begins.
+    """Return where a fork of ``run`` from a step, or from a decision (`d2`), begins. No undo of its family begins until the end of ``tx``.
 
     Raises: BadInput where the run is under way, or has no such step or decision.
     """
@@ -88,6 +107,7 @@ async def point(tx: Tx, run: RunRow, name: str) -> Point:
             f"{run.workflow_id} is under way and may still undo what a fork would share: wait for its end, or `starter.py cancel "
             f"{run.workflow_id} --leave`"
         )
+    await one_by_one(tx, run.lineage)
     planned = await steps.of_run(tx, run.lineage)
     made = {row["step"]: row["result"] for row in await tx.fetch(DECISIONS, tx.tenant, run.lineage)}
     step = next((row for row in planned if row.step == name), None)
@@ -147,6 +167,21 @@ async def inherited(tx: Tx, lineage: str, at: str) -> Inherited:
 async def forks(tx: Tx, lineage: str) -> list[RunRow]:
     """Return the forks of a run, oldest first."""
     return [RunRow.from_row(row) for row in await tx.fetch(FORKS, tx.tenant, lineage)]
+
+
+async def one_by_one(tx: Tx, lineage: str) -> None:
+    """Let no fork and no undo of the family of a run begin until the end of this transaction but those that it makes itself."""
+    await tx.execute(ONE_BY_ONE, tx.tenant, lineage)
+
+
+async def sharers(tx: Tx, lineage: str) -> dict[str, str]:
+    """Return which steps of a run are done in a fork as well that is under way or completed: their keys, with a sentence that names it."""
+    found: dict[str, list[str]] = {}
+    for row in await tx.fetch(SHARERS, tx.tenant, lineage):
+        how = "is under way" if row["status"] == "running" else "is completed"
+        found.setdefault(row["key"], []).append(f"the fork {row['workflow_id']}, which {how}")
+    more = {key: f" (and {len(forks) - 1} more)" if len(forks) > 1 else "" for key, forks in found.items()}
+    return {key: f"it is shared with {forks[0]}{more[key]}" for key, forks in found.items()}
 
 
 async def done_in_family(tx: Tx, lineage: str, tool: str, digest: str) -> str | None:

@@ -32,6 +32,8 @@ class Order:
     since: str | None = None
     unseen: bool = False
     """Only find out about what nobody saw end: what was done stays."""
+    shared: bool = False
+    """Take back what forks share too; without that word it stays."""
     at: datetime | None = None
     """When it was given, UTC; None before it is on record."""
 
@@ -44,7 +46,8 @@ class Order:
     def from_row(cls, row: Any) -> Self:
         """Map one record."""
         body = row["body"]
-        return cls(row["lineage"], body["order"], body["by"], body["reason"], body["since"], body["unseen"], row["at"])
+        shared = body.get("shared", False)  # Orders from before there were two kinds.
+        return cls(row["lineage"], body["order"], body["by"], body["reason"], body["since"], body["unseen"], shared, row["at"])
 
 
 async def put(tx: Tx, order: Order) -> None:
@@ -55,6 +58,7 @@ async def put(tx: Tx, order: Order) -> None:
         "reason": order.reason,
         "since": order.since,
         "unseen": order.unseen,
+        "shared": order.shared,
         "order": order.name,
     }
     await records.append(tx, order.id, "configuration", order.lineage, order.since, body)

@@ -23,7 +23,10 @@ FORGET = "DELETE FROM nonce WHERE tenant = $1 AND until < now() - interval '1 ho
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What is signed. digest: the action's. arguments: SHA-256 of an edit's. until: epoch seconds, by the database's clock."""
+    """What is signed. digest: the action's. arguments: SHA-256 of an edit's, or of the output of what happened.
+
+    until: epoch seconds, by the database's clock.
+    """
 
     tenant: str
     request: str
@@ -34,13 +37,14 @@ class Word:
     nonce: str
     arguments: str = ""
     break_glass: bool = False
+    happened: bool = False
 
 
 def sign(key: str, tenant: str, ruling: Ruling, digest: str, now: datetime) -> str:
     """Return a token for one ruling by ``ruling.by``. digest: the request's, whole. now: by the database's clock."""
     word = Word(
         tenant, ruling.request, digest, ruling.verdict, ruling.by, int((now + HOLDS).timestamp()), secrets.token_urlsafe(16),
-        _arguments(ruling), ruling.break_glass,
+        _arguments(ruling), ruling.break_glass, ruling.happened,
     )  # fmt: skip
     body = json.dumps(asdict(word), separators=(",", ":"), sort_keys=True).encode()
     return f"{_text(body)}.{_text(_mac(key, body))}"
@@ -70,16 +74,18 @@ async def use(tx: Tx, word: Word) -> bool:
 def _mismatch(word: Word, tenant: str, ruling: Ruling, digest: str, now: datetime) -> str:
     if word.until <= now.timestamp():
         return f"its token ran out at {datetime.fromtimestamp(word.until, now.tzinfo):%Y-%m-%d %H:%M:%S} UTC"
-    said = (tenant, ruling.request, digest, ruling.verdict, _arguments(ruling), ruling.break_glass)
-    if said != (word.tenant, word.request, word.digest, word.verdict, word.arguments, word.break_glass):
+    said = (tenant, ruling.request, digest, ruling.verdict, _arguments(ruling), ruling.break_glass, ruling.happened)
+    if said != (word.tenant, word.request, word.digest, word.verdict, word.arguments, word.break_glass, word.happened):
         return "its token is for another ruling: request, action, verdict or arguments differ"
     return "" if ruling.by == word.person else "its token is for another person"
 
 
 def _arguments(ruling: Ruling) -> str:
-    if ruling.arguments is None:
+    # A ruling carries one of them at the most: arguments are an edit's, an output that of what happened.
+    given = ruling.output if ruling.arguments is None else ruling.arguments
+    if given is None:
         return ""
-    return hashlib.sha256(json.dumps(ruling.arguments, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _mac(key: str, body: bytes) -> bytes:

@@ -1,6 +1,5 @@
 """Commands for people who rule: what waits, approve, reject, break the glass."""
 
-import getpass
 import json
 import shlex
 from contextlib import suppress
@@ -12,22 +11,17 @@ from rich.console import Group
 from temporalio.service import RPCError
 
 from activities.sweeper import sender
-from channels.cli import cards, link, screen
+from channels.cli import cards, link, screen, terminal
+from channels.cli.terminal import CHANNEL, NOT_PROVED, By
 from channels.desk import Desk
 from contracts import names
 from contracts.approvals import RuleResult, Ruling, Verdict
 from contracts.errors import BadInput, PerdureError
 from database import Database
-from ledger import approvals, directory, outbox, reviews, signatures
+from ledger import approvals, outbox, reviews, signatures
 from ledger.approvals import Request
 from ledger.directory import Person
 from settings import Settings
-
-CHANNEL = "cli"
-TOKEN_NAME = "API_TOKEN"
-"""The name of the secret that says who is at this terminal; see `starter.py people token`."""
-NOT_PROVED = f"not proved who is speaking: set PERDURE_SECRET_{TOKEN_NAME} to a token of yours (`starter.py people token`)"
-SCOPE = "decide"
 
 
 def register(app: typer.Typer) -> None:
@@ -79,7 +73,6 @@ async def _open(settings: Settings, tenant: str) -> list[Request]:
 
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The request, as `approvals` shows it.")]
-By = Annotated[str | None, typer.Option("--by", help="Who rules; the default is the login name.")]
 
 
 def approve(
@@ -104,12 +97,16 @@ def approve(
 def reject(
     id: Id,
     reason: Annotated[str, typer.Option("--reason", help="Why; required.")],
+    happened: Annotated[bool, typer.Option("--happened", help="Not again: it did happen, so the step is done.")] = False,
+    output: Annotated[str | None, typer.Option("--output", help="JSON, with --happened: what the tool would have answered.")] = None,
     by: By = None,
     tenant: link.Tenant = None,
     as_json: link.Json = False,
 ) -> None:
     """Reject one request; exits with 1 if it is refused."""
-    _say(_ruling(id, "reject", reason, by), tenant, as_json=as_json)
+    known = None if output is None else link.run(_object(output, "--output"))
+    ruling = _ruling(id, "reject", reason, by).model_copy(update={"happened": happened, "output": known})
+    _say(ruling, tenant, as_json=as_json)
 
 
 def break_glass(
@@ -139,7 +136,7 @@ def review(
 ) -> None:
     """Review what was let through by break-glass."""
     settings = link.settings()
-    link.run(_reviewed(settings, tenant or settings.tenant, id, by or getpass.getuser(), note))
+    link.run(_reviewed(settings, tenant or settings.tenant, id, by or terminal.login(), note))
     screen.show(screen.styled(f"{id} is reviewed", "green"))
 
 
@@ -150,7 +147,7 @@ async def _reviews(settings: Settings, tenant: str) -> list[reviews.Review]:
 
 async def _reviewed(settings: Settings, tenant: str, id: str, by: str, note: str) -> None:
     async with link.database(settings) as database:
-        who = await _who(settings, database, tenant)
+        who = await terminal.proved(settings, database, tenant)
         # Whoever broke the glass could else review it under another's name.
         if who is None and not settings.one_machine:
             raise BadInput(NOT_PROVED)
@@ -163,7 +160,7 @@ def _ruling(id: str, verdict: Verdict, reason: str, by: str | None, arguments: s
     said: dict[str, object] = {
         "request": id,
         "verdict": verdict,
-        "by": by or getpass.getuser(),
+        "by": by or terminal.login(),
         "reason": reason,
         "arguments": edited,
         "break_glass": glass,
@@ -171,8 +168,8 @@ def _ruling(id: str, verdict: Verdict, reason: str, by: str | None, arguments: s
     return link.run(_checked(said))
 
 
-async def _object(text: str) -> dict[str, object]:
-    return link.json_object(text, "--arguments")
+async def _object(text: str, option: str = "--arguments") -> dict[str, object]:
+    return link.json_object(text, option)
 
 
 async def _checked(said: dict[str, object]) -> Ruling:
@@ -197,7 +194,7 @@ async def rule(settings: Settings, tenant: str, ruling: Ruling) -> RuleResult:
         async def woken(tenant: str) -> None:
             await wake(settings, database, tenant)
 
-        who = await _who(settings, database, tenant)
+        who = await terminal.proved(settings, database, tenant)
         desk = Desk(database, woken, one_machine=settings.one_machine, secret=settings.secret)
         try:
             return await desk.rule(tenant, ruling, who, channel=CHANNEL)
@@ -205,32 +202,10 @@ async def rule(settings: Settings, tenant: str, ruling: Ruling) -> RuleResult:
             await desk.close()
 
 
-async def at_terminal(settings: Settings, database: Database, tenant: str, by: str | None = None) -> str:
-    """Return the name of who is at this terminal: the directory's where a token says it, else ``by`` or the login name.
-
-    Raises: BadInput where the token says nothing (any more).
-    """
-    who = await _who(settings, database, tenant, scope=None)
-    return who.id if who else by or getpass.getuser()
-
-
-async def _who(settings: Settings, database: Database, tenant: str, *, scope: str | None = SCOPE) -> Person | None:
-    """Return who is at this terminal, where a token says so. Raises: BadInput where it says nothing (any more)."""
-    plain = settings.secret(TOKEN_NAME)
-    if plain is None:
-        return None
-    async with database.transaction(tenant) as tx:
-        bearer = await directory.by_token(tx, plain)
-    if bearer is None or (scope and scope not in bearer.scopes):
-        lacking = f" with the scope `{scope}`" if scope else ""
-        raise BadInput(f"the secret {TOKEN_NAME} is no token of tenant {tenant} (any more){lacking}: `people token` makes one")
-    return bearer.person
-
-
 async def _signal(settings: Settings, tenant: str, ruling: Ruling) -> list[str]:
     """Return what to type for the Temporal CLI: as a signal, and as an update, which answers."""
     async with link.database(settings) as database:
-        who = await _who(settings, database, tenant)
+        who = await terminal.proved(settings, database, tenant)
         async with database.transaction(tenant) as tx:
             found = await approvals.read(tx, ruling.request)
             now = await approvals.now(tx)

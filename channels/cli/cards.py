@@ -30,10 +30,11 @@ def brief(request: Request, tenant: str) -> Group:
     return Group(head, *lines)
 
 
-def commands(request: Request, tenant: str) -> tuple[str, str]:
-    """Return what to type to approve and to reject."""
+def commands(request: Request, tenant: str) -> tuple[str, ...]:
+    """Return what to type to approve, to reject and, where it is asked whether to do something again, to say that it happened."""
     reject = link.command("reject", request.id, "--reason", '"…"', tenant=tenant)
-    return link.command("approve", request.id, tenant=tenant), reject
+    happened = (f"{reject} --happened --output '{{…}}'",) if request.question == "again" else ()
+    return link.command("approve", request.id, tenant=tenant), reject, *happened
 
 
 def _arguments(request: Request) -> list[tuple[str, str]]:

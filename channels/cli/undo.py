@@ -1,7 +1,6 @@
 """`undo`: take back what a run did that has ended."""
 
 import asyncio
-import getpass
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,12 +10,13 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from activities.reconcile import order_name, start_undo
 from channels.cli import link, screen
 from channels.cli.approvals import wake
+from channels.cli.terminal import By, at_terminal
 from contracts import names
 from contracts.approvals import Pending, Wake
 from contracts.effects import UndoResult, UndoStart
 from contracts.errors import BadInput
 from database import Database
-from ledger import effects, orders, outbox, steps
+from ledger import effects, lineage, orders, outbox, steps
 from ledger.effects import Effect
 from ledger.orders import Order
 from ledger.runs import RunRow
@@ -46,22 +46,26 @@ class Way:
 def undo(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Workflow ID or lineage of a run that has ended.")],
     since: Annotated[str | None, typer.Option("--from", metavar="STEP", help="What was done before this step stays.")] = None,
+    shared: Annotated[bool, typer.Option("--shared", help="Take back what forks share too; without that word it stays.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    by: By = None,
     tenant: link.Tenant = None,
     as_json: link.Json = False,
 ) -> None:
     """Undo a run that has ended, newest effect first; a person is asked about what cannot be undone by itself."""
     settings = link.settings()
     tenant = tenant or settings.tenant
-    row, found = link.run(_found(settings, tenant, run, since))
-    ways = [_way(Registry(settings.automations).tools(row.automation), effect) for effect in found]
+    who = "" if dry_run else link.run(_who(settings, tenant, by))
+    row, found, sharers = link.run(_found(settings, tenant, run, since))
+    tools = Registry(settings.automations).tools(row.automation)
+    ways = [_way(tools, effect, sharers.get(effect.key, ""), shared=shared) for effect in found]
     if dry_run:
         _show(ways, as_json=as_json)
         return
     if not found:
         link.fail(f"{row.workflow_id} has nothing to undo", link.REFUSED)
-    order = Order(row.lineage, order_name(), by=getpass.getuser(), reason=reason, since=since)
+    order = Order(row.lineage, order_name(), by=who, reason=reason, since=since, shared=shared)
     result, waiting = link.run(_undone(settings, tenant, order))
     if as_json:
         screen.print_json({"order": order.name, "result": result.model_dump() if result else None, "waiting": waiting})
@@ -77,7 +81,7 @@ def undo(
         raise typer.Exit(link.REFUSED)
 
 
-async def _found(settings: Settings, tenant: str, name: str, since: str | None) -> tuple[RunRow, list[Effect]]:
+async def _found(settings: Settings, tenant: str, name: str, since: str | None) -> tuple[RunRow, list[Effect], dict[str, str]]:
     async with link.database(settings) as database:
         row = await link.find_run(database, tenant, name)
         if row.status == "running":
@@ -88,7 +92,12 @@ async def _found(settings: Settings, tenant: str, name: str, since: str | None) 
             planned = [step.step for step in await steps.of_run(tx, row.lineage)]
             if since is not None and since not in planned:
                 raise BadInput(f"{row.workflow_id} has no step {since!r}; it has {', '.join(planned) or 'none'}")
-            return row, await effects.undoable(tx, row.lineage, since)
+            return row, await effects.undoable(tx, row.lineage, since), await lineage.sharers(tx, row.lineage)
+
+
+async def _who(settings: Settings, tenant: str, by: str | None) -> str:
+    async with link.database(settings) as database:
+        return await at_terminal(settings, database, tenant, "undo", by)
 
 
 async def _undone(settings: Settings, tenant: str, order: Order) -> tuple[UndoResult | None, list[Pending]]:
@@ -131,16 +140,19 @@ async def _watch(client: Client, handle: WorkflowHandle[Any, UndoResult]) -> tup
         ending.cancel()
 
 
-def _way(tools: dict[str, Tool], effect: Effect) -> Way:
+def _way(tools: dict[str, Tool], effect: Effect, sharer: str, *, shared: bool) -> Way:
+    """Say what would be done. sharer: which fork shares it, if one does."""
     tool = tools.get(effect.tool)
     back = tools.get(effect.undo_with or (tool.compensate_with if tool else None) or "")
     if back is None:
         how = "stays: it cannot be undone" if tool else "stays: its tool is gone"
+    elif sharer and not shared:
+        how = f"stays: {sharer}; `--shared` takes it back too"
     elif effect.state != "done":
         how = f"looked up or asked about first: nobody saw how it ended; then {back.name}"
     else:
         given = ", ".join(f"{name}={value!r}" for name, value in back.undo_arguments(effect.output or {}).items())
-        how = f"{back.name}({given})"
+        how = f"{back.name}({given})" + (f", although {sharer}" if sharer else "")
     return Way(effect.step, effect.tool, effect.state, how)
 
 

@@ -116,6 +116,25 @@ async def test_nobody_releases_what_another_holds(database: Database) -> None:
     assert await claimed(database, claim()) is None
 
 
+async def test_of_many_who_take_up_a_released_effect_at_once_one_wins(database: Database) -> None:
+    first = await held(database, claim(key=f"{KEY}/undo", undoes=KEY))
+    async with database.transaction("default") as tx:
+        await effects.release(tx, first, "no connection")
+    attempts = await asyncio.gather(*(claimed(database, claim(60 + n, key=f"{KEY}/undo", undoes=KEY)) for n in range(20)))
+    assert [attempt for attempt in attempts if attempt] == [2]
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "unknown"])
+async def test_what_was_found_out_about_one_attempt_settles_no_later_one(database: Database, state: str) -> None:
+    first, second = await held(database, claim(-1)), await held(database, claim(60))
+    late = await resolved(database, state, output={"late": True}, detail="found too late", attempt=first.attempt)
+    assert (late.state, late.output, late.ended_at) == ("claimed", None, None)
+    assert await recorded(database, second, output={"id": 7})
+    assert (await read(database)).output == {"id": 7}
+    async with database.transaction("default") as tx:
+        assert not await effects.resolve(tx, KEY, state, attempt=second.attempt), "its end was seen"
+
+
 @pytest.mark.parametrize("state", ["claimed", "unknown"])
 async def test_an_end_that_nobody_saw_is_resolved(database: Database, state: str) -> None:
     made = await held(database, claim(-1))

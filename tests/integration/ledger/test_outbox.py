@@ -96,3 +96,34 @@ async def test_sweepers_learn_the_names_of_all_tenants(database: Database) -> No
     async with database.transaction("other") as tx:
         await tx.execute("INSERT INTO tenant (tenant) VALUES ('other')")
     assert await outbox.tenants(database, "default") == ["default", "other"]
+
+
+async def test_one_that_takes_long_holds_up_no_other_of_its_batch(database: Database, sent: list[str]) -> None:
+    await put(database, "slow", "quick")
+    others_sent = asyncio.Event()
+
+    async def send(workflow_id: str, body: dict[str, Any]) -> bool:
+        if workflow_id == "slow":
+            await others_sent.wait()
+        sent.append(workflow_id)
+        others_sent.set()
+        return True
+
+    assert await outbox.deliver(database, "default", send) == 2 and sent == ["quick", "slow"]
+
+
+async def test_what_was_sent_beside_one_that_broke_is_not_sent_again(database: Database, sent: list[str]) -> None:
+    await put(database, "a", "b", "c")
+
+    async def broken(workflow_id: str, body: dict[str, Any]) -> bool:
+        if workflow_id == "b":
+            raise ConnectionError
+        sent.append(workflow_id)
+        return True
+
+    with pytest.raises(ConnectionError):
+        await outbox.deliver(database, "default", broken)
+    assert sent == ["a", "c"]
+    with pytest.raises(ConnectionError):
+        await outbox.deliver(database, "default", broken)
+    assert sent == ["a", "c"]

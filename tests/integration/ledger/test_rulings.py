@@ -295,3 +295,33 @@ async def test_a_person_who_was_disabled_since_the_signature_is_refused(database
     assert "ann is disabled" in await by_token(database, said)
     async with database.transaction("default") as tx:
         assert [person.id for person in await directory.people(tx)] == ["ann"]
+
+
+# What happened
+
+
+async def test_who_started_a_run_says_of_nothing_that_it_happened_and_others_need_no_quorum_for_it(database: Database) -> None:
+    eve, ann = await put(database, "eve", "finance"), await put(database, "ann", "finance")
+    await ask(database, replace(asked(("finance", 2)), question="again"))
+    said = {"happened": True, "output": {"id": 7}}
+    assert (await say(database, eve, "reject", **said)).message == "not allowed: who started a run does not approve what it does"
+    assert (await say(database, ann, "reject", **said)).ended
+    found = await read(database)
+    assert (found.state, found.ruled_by) == ("rejected", "ann") and found.ruling is not None
+    assert (found.ruling["happened"], found.ruling["output"]) == (True, {"id": 7})
+
+
+@pytest.mark.parametrize("change", [{"happened": False}, {"output": {"id": 8}}, {"output": None}])
+async def test_a_signed_testimony_says_nothing_but_what_was_signed(database: Database, change: dict[str, Any]) -> None:
+    await put(database, "ann", "finance")
+    await ask(database, replace(asked(), question="again"))
+    said = await signed(database, ruling("reject", reason="seen", happened=True, output={"id": 7}))
+    assert "for another ruling" in await by_token(database, said.model_copy(update=change))
+    assert (await by_token(database, said)).startswith("rejected by ann")
+
+
+async def test_a_signed_no_is_no_testimony(database: Database) -> None:
+    await put(database, "ann", "finance")
+    await ask(database, replace(asked(), question="again"))
+    said = await signed(database, ruling("reject", reason="no"))
+    assert "for another ruling" in await by_token(database, said.model_copy(update={"happened": True}))

@@ -3,10 +3,24 @@
 import asyncpg
 import pytest
 
-from channels.slack import postings
+from channels.slack import alerts, postings
 from contracts.plans import PlanStep
 from database import Database
-from ledger import approvals, breakers, directory, effects, inbox, logins, outbox, records, reviews, signatures, votes
+from ledger import (
+    approvals,
+    breakers,
+    directory,
+    effects,
+    inbox,
+    logins,
+    outbox,
+    records,
+    refusals,
+    reviews,
+    said_so_far,
+    signatures,
+    votes,
+)
 from ledger.decisions import begin_call, finish, take
 from ledger.directory import Person
 from ledger.signatures import Word
@@ -44,6 +58,10 @@ TABLES = [
     "slack_delivery",
     "console_link",
     "console_session",
+    "slack_alert",
+    "refusal",
+    "console_try",
+    "said_so_far",
 ]
 # Partitions can be reached by their table only, which another test sees to.
 WHOLE = """
@@ -63,6 +81,7 @@ async def _rows(database: Database) -> None:
         taken = await take(tx, LINEAGE, "plan-1")
         assert taken is not None
         hold = taken.hold
+        await said_so_far.write(tx, hold, 0, "saying", 1, "x")
         await begin_call(tx, hold, 0, "model", "digest", 1)
         await finish(tx, hold, {}, {}, steps=[PlanStep(id="s1", tool="blog.publish")])
         await effects.claim(tx, claim())
@@ -83,6 +102,9 @@ async def _rows(database: Database) -> None:
         await logins.begin(tx, "ann", "link")
         await postings.claim(tx, "apr-1", "C1")
         await postings.take(tx, ["x"])
+        await tx.execute(alerts.BEGIN, tx.tenant, "glass/apr-1", "C1", "review/apr-1")
+        await refusals.add(tx, "web", {"127.0.0.1": [{}]})
+        await logins.wait(tx, "127.0.0.1", tries=1, per_minute=1)
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -14,6 +14,7 @@ from ledger import breakers
 from ledger.breakers import Breaker
 from tests.house import House, plan, statuses, step
 from tests.integration.workflows.conftest import HouseOf
+from tests.integration.workflows.test_undo import Behind, undo
 from tests.probes import IMPATIENT
 
 DOWN = {'raise TransientError("told to be busy", retry_after=0.1)': 'raise TransientError("told to be down")'}
@@ -146,3 +147,33 @@ async def test_open_breakers_are_counted_for_the_metrics_page(house_of: HouseOf)
         await Sweeper(house.database, house.client, "default").sweep()
         labels = {"tenant": "default", "kind": "tool", "name": "probe/probe.write"}
         assert REGISTRY.get_sample_value("perdure_breakers_open", labels) == 1
+
+
+async def test_a_compensation_waits_for_its_tools_breaker_and_says_so(house_of: HouseOf) -> None:
+    async with house_of(limits={"replans": 0}) as house:
+        await opened(house, "probe.erase", seconds=1.5)
+        found = await house.run(plan(step("a", note="one"), step("b", "probe.write", "a", fail="failed")))
+        assert found.run.status == "failed" and await house.notes() == []
+        [line] = held(found)
+        assert line.startswith("probe.erase held: the breaker of probe.erase is open until ") and line.endswith("down elsewhere")
+        assert sum((await house.calls("erasures")).values()) == 1, "it was not called while it was left alone"
+        assert (await known(house))["probe.erase"].state == "closed", "the compensation was the probe, and went well"
+        assert found.waiting == [] and found.requests == [], "nobody was asked"
+
+
+async def test_a_compensation_that_keeps_failing_opens_its_breaker_and_is_done_when_its_tool_is_well(house_of: HouseOf) -> None:
+    async with house_of(tools=DOWN, breakers=SOON, limits={"replans": 0}) as house:
+        await house.put("trouble", "erase", {"fail": "transient:2"})
+        found = await house.run(plan(step("a", note="one"), step("b", "probe.write", "a", fail="failed")))
+        assert found.run.status == "failed" and await house.notes() == [] and len(held(found)) == 1
+        assert sum((await house.calls("erasures")).values()) == 3 and (await known(house))["probe.erase"].state == "closed"
+
+
+async def test_an_undo_asks_no_look_up_of_a_tool_that_is_left_alone(house: House, behind: Behind) -> None:
+    handle = await house.start(plan(step("a", "probe.found", note="one")))
+    await house.ended(handle)
+    await behind("UPDATE effect SET state = 'unknown', output = NULL, deadline = now()")
+    await opened(house, "probe.found", seconds=1.5)
+    assert len((await (await undo(house, handle)).result()).undone) == 1 and await house.notes() == []
+    [line] = held(await house.explained(handle))
+    assert line.startswith("probe.found held: the breaker of probe.found is open until ")

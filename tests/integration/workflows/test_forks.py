@@ -164,6 +164,31 @@ async def test_a_fork_under_another_bundle_is_pinned_to_it(house_of: HouseOf, tm
             await operators.cancel(house, handle)
 
 
+async def test_the_named_bundle_alone_judges_a_fork_from_its_point_on_and_else_the_originals(house_of: HouseOf, tmp_path: Any) -> None:
+    no_two = {"id": "no-two", "when": '"note" in arguments && arguments.note == "two"', "outcome": "deny", "because": "two is too many"}
+    strict = copied(tmp_path / "other", rules=[no_two], approvals={"groups": ["board"]}, budget={"run_micros": 7_000_000}) / "probe"
+    prompt = strict / "prompts" / "plan.md"
+    prompt.write_text(f"{prompt.read_text()}\nSecond edition.\n")
+    async with house_of() as house:
+        original = await completed(house, plan(A, B, done=False), plan(step("c", note="three")))
+        async with house.database.transaction("default") as tx:
+            await bundles.apply(tx, other := automations.load(strict), "tester")
+        # The stricter one is live by now, and the fork keeps what its original had.
+        kept = await operators.fork(house, original, "b", plan(step("y", "probe.read", what="y")))
+        request = await asked(house, kept, "b")
+        assert (list(request.groups), (await house.explained(kept)).limit) == (["owner"], 5_000_000)
+        await house.decide(kept, request.id)
+        assert await house.ended(kept) == "COMPLETED"
+        moved = await operators.fork(house, original, "b", plan(step("x", note="four", ask=True)), bundle=other.hash)
+        request = await asked(house, moved, "d2.x")
+        found = await house.explained(moved)
+        assert (list(request.groups), found.limit) == (["board"], 7_000_000)
+        assert (statuses(found)["a"], statuses(found)["b"]) == ("done", "denied")
+        assert "two is too many" in next(row.detail for row in found.steps if row.step == "b")
+        assert "Second edition." in str(house.model.calls[-1])
+        await operators.cancel(house, moved)
+
+
 async def test_a_fork_that_may_not_begin_is_refused_with_the_reason_and_leaves_nothing(house: House) -> None:
     original = await completed(house, plan(A, B))
     under_way = await house.start(plan(step("a", note="w", ask=True)))

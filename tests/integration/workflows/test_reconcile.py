@@ -12,6 +12,7 @@ from contracts import names
 from contracts.upkeep import Finding, ReconcileRequest, ReconcileResult
 from ledger import orders, runs
 from ledger.orders import Order
+from tests import operators
 from tests.house import Handle, House, plan, statuses, step
 from tests.integration.workflows.conftest import HouseOf
 from tests.servers import until
@@ -249,3 +250,101 @@ async def test_quick_decisions_are_known_from_their_markers(house_of: HouseOf, b
         await behind("DELETE FROM effect", "UPDATE plan_step SET status = 'planned', ended_at = NULL", "UPDATE run SET status = 'running'")
         found = of(await reconcile(house, restored=True), handle)
         assert found[0].what == "a (probe.write) was done, and the ledger did not know"
+
+
+# Forks
+
+A, B = step("a", note="one"), step("b", "probe.write", "a", note="two", ask=True)
+LOST = ("effect", "approval", "plan_step", "decision", "journal", "turn", "run")
+
+
+async def forked(house: House) -> tuple[Handle, Handle]:
+    """Run an original to its end, fork it at `b`, and wait until the fork asks."""
+    first = await house.start(plan(A, B))
+    await house.decide(first, (await house.waiting(first)).waiting[0].id)
+    await house.ended(first)
+    fork = await operators.fork(house, first, "b")
+    await house.waiting(fork)
+    return first, fork
+
+
+async def lose(house: House, behind: Behind, *handles: Handle) -> None:
+    """Take all rows of some runs away, the newest first, as a backup has it that was made before them."""
+    for handle in handles:
+        run = await operators.row(house, handle)
+        statements = [f"DELETE FROM {table} WHERE {'session' if table == 'turn' else 'lineage'} = '{run.lineage}'" for table in LOST]  # noqa: S608
+        await behind(*statements, f"DELETE FROM budget WHERE scope = 'run:{run.lineage}'")  # noqa: S608
+
+
+async def test_what_a_fork_shares_is_not_taken_for_its_own(house: House) -> None:
+    _, fork = await forked(house)
+    assert of(await reconcile(house, restored=True), fork) == [] and await house.effects(fork) == []
+
+
+async def test_a_lost_fork_is_written_again_with_its_original_and_what_they_share(house: House, behind: Behind) -> None:
+    first, fork = await forked(house)
+    before = await house.explained(fork)
+    await lose(house, behind, fork)
+    dry = await reconcile(house, restored=True, dry_run=True)
+    assert [found.done for found in of(dry, fork)][:2] == [
+        "would be: its row is written again",
+        "would be: its original is named again, with what they share",
+    ]
+    found = of(await reconcile(house, restored=True), fork)
+    assert found[1].what == f"it is a fork of {first.id} at b"
+    after = await house.explained(fork)
+    named = ("parent", "parent_step", "ancestors", "bundle", "input", "starter")
+    assert [getattr(after.run, name) for name in named] == [getattr(before.run, name) for name in named]
+    assert [(row.step, row.status, row.inherited) for row in after.steps] == [
+        ("a", "done", f"{before.run.parent}/a/1"),
+        ("b", "planned", None),
+    ]
+    assert await house.effects(fork) == [] and [one.workflow_id for one in (await house.explained(first)).forks] == [fork.id]
+    # It asks anew, is answered, and ends; what it shares was never called again.
+    await house.deliver()
+    await house.decide(fork, (await house.waiting(fork)).waiting[0].id)
+    assert await house.ended(fork) == "COMPLETED" and sorted((await house.calls()).values()) == [1, 1, 1]
+    assert of(await reconcile(house, restored=True), fork) == []
+
+
+async def test_a_lost_fork_of_a_lost_original_names_it_and_says_what_is_left_to_a_person(house: House, behind: Behind) -> None:
+    first, fork = await forked(house)
+    parent = (await operators.row(house, first)).lineage
+    await lose(house, behind, fork, first)
+    dry = of(await reconcile(house, restored=True, dry_run=True), fork)
+    assert dry[1].done == "would be: its original is named again, with what they share"
+    found = of(await reconcile(house, restored=True), fork)
+    assert f"it is a fork of {first.id} at b, and what they share was lost" in found[1].what
+    assert found[1].done == "its original is named: what they share is a person's to look at"
+    row = await operators.row(house, fork)
+    assert (row.parent, row.parent_step, row.ancestors) == (parent, "b", [parent])
+    assert [(effect.step, effect.state) for effect in await house.effects(first)] == [("a", "done"), ("b", "done")]
+    assert await house.effects(fork) == [], "what the original did is the original's to undo"
+
+
+async def test_a_lost_fork_whose_original_nobody_knows_stands_alone_and_a_person_is_told(house: House, behind: Behind) -> None:
+    first, fork = await forked(house)
+    parent = (await operators.row(house, first)).lineage
+    await lose(house, behind, fork, first)
+    await delete(house, first)
+    house.handles.remove(first)
+    found = of(await reconcile(house, restored=True), fork)
+    assert found[1].what == f"it is a fork of {parent} at b, and neither the ledger nor Temporal knows that run any more"
+    assert found[1].done == "it stands without its original: what they share is a person's to look at"
+    row = await operators.row(house, fork)
+    assert (row.parent, row.parent_step, row.ancestors) == (None, None, []) and await house.effects(fork) == []
+
+
+async def test_a_fork_of_a_fork_is_written_again_after_what_it_was_forked_from(house: House, behind: Behind) -> None:
+    first, middle = await forked(house)
+    await house.decide(middle, (await house.waiting(middle)).waiting[0].id)
+    await house.ended(middle)
+    last = await operators.fork(house, middle, "b")
+    await house.waiting(last)
+    before = await operators.row(house, last)
+    await lose(house, behind, last, middle)
+    await reconcile(house, restored=True)
+    after = await operators.row(house, last)
+    assert (after.parent, after.ancestors) == (before.parent, before.ancestors)
+    keys = {row.step: row.inherited for row in (await house.explained(last)).steps if row.inherited}
+    assert keys == {"a": f"{(await operators.row(house, first)).lineage}/a/1"}

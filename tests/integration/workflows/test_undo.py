@@ -5,10 +5,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 
-from activities.reconcile import start_undo
+import worker
+from activities.reconcile import Reconciling, start_undo
 from contracts import names
 from contracts.effects import UndoCarried, UndoResult, UndoStart
+from contracts.errors import BadInput
+from contracts.upkeep import ReconcileRequest
 from ledger import orders, runs
 from ledger.approvals import Request
 from ledger.orders import Order
@@ -27,9 +32,9 @@ async def lineage(house: House, handle: Handle) -> str:
     return found.lineage
 
 
-async def undo(house: House, handle: Handle, since: str | None = None) -> Any:
+async def undo(house: House, handle: Handle, since: str | None = None, *, shared: bool = False) -> Any:
     """Order an undo, start it, and return its handle."""
-    order = Order(await lineage(house, handle), secrets.token_hex(4), by="ann", reason="a mistake", since=since)
+    order = Order(await lineage(house, handle), secrets.token_hex(4), by="ann", reason="a mistake", since=since, shared=shared)
     async with house.database.transaction("default") as tx:
         await orders.put(tx, order)
     id = await start_undo(house.client, house.settings.task_queue, UndoStart(tenant="default", lineage=order.lineage, order=order.name))
@@ -277,3 +282,84 @@ async def test_an_attempt_that_a_person_had_repeated_is_asked_about_too(house_of
         await asked(house, handle)
         first, second = [effect for effect in await house.effects(handle) if effect.tool == "probe.guarded"]
         assert (first.state, second.state) == ("unknown", "compensated")
+
+
+async def foreign(house: House, handle: Handle) -> Handle:
+    """Start a workflow of another type under the ID of a run's undo."""
+    made = await house.client.start_workflow("Foreign", id=names.undo_id(await lineage(house, handle)), task_queue="of-somebody-else")
+    house.handles.append(made)
+    return made
+
+
+async def test_a_workflow_of_another_type_under_the_undos_id_keeps_no_run_from_its_end(house_of: HouseOf, behind: Behind) -> None:
+    async with house_of(limits=NO_MORE, tools=QUICK) as house:
+        await house.put("trouble", "erase", {"fail": "failed:1"})
+        handle = await house.start(plan(step("a", note="one"), step("b", "probe.write", "a", ask=True, fail="failed")))
+        request = await asked(house, handle)
+        taken = await foreign(house, handle)
+        await house.decide(handle, request.id)
+        with pytest.raises(WorkflowFailureError) as caught:
+            await handle.result()
+        assert isinstance(caught.value.cause, ApplicationError) and caught.value.cause.type == "RunFailed", "its own end, not the ID's"
+        found = await house.explained(handle)
+        assert found.run.status == "failed" and "not undone" in found.run.summary
+        async with house.database.transaction("default") as tx:
+            assert [order.name for order in await orders.open_orders(tx, found.run.lineage)] == [names.AT_END]
+        await behind("UPDATE record SET at = now() - interval '1 hour' WHERE body ->> 'event' = 'undo ordered'")
+        work = Reconciling(worker.services(house.settings, house.database), house.client, house.settings.task_queue)
+        refused = (await work.compare(ReconcileRequest(tenant="default"))).findings
+        assert [one.kind for one in refused] == ["refused"] and "a workflow of type Foreign holds the ID undo-" in refused[0].done
+        # It has no worker, so nobody but a person ends it; then the order is carried out.
+        await taken.terminate("not ours")
+        await work.compare(ReconcileRequest(tenant="default"))
+        question = await asked(house, handle)
+        await decide(house, question)
+        await closed(house, question)
+        assert await house.notes() == []
+
+
+async def test_whoever_orders_an_undo_is_told_that_its_id_is_taken_and_the_order_stays(house: House) -> None:
+    handle = await house.start(plan(step("a", note="one")))
+    await house.ended(handle)
+    taken = await foreign(house, handle)
+    with pytest.raises(BadInput, match="a workflow of type Foreign holds the ID undo-"):
+        await undo(house, handle)
+    await taken.terminate("not ours")
+    assert len((await (await undo(house, handle)).result()).undone) == 1 and await house.notes() == []
+
+
+async def test_a_compensation_that_was_given_back_when_its_undo_died_is_taken_up_under_its_key(house: House) -> None:
+    handle = await house.start(plan(step("a", note="one")))
+    await house.ended(handle)
+    await house.put("trouble", "erase", {"fail": "transient"})
+    died = await undo(house, handle)
+
+    async def given_back() -> bool:
+        return any(effect.undoes and effect.released for effect in await house.effects(handle))
+
+    await until(given_back)
+    await died.terminate("its worker died")
+    await house.put("trouble", "erase", {"fail": ""})
+    await undo(house, handle)
+
+    async def settled() -> bool:
+        return await states(house, handle) == {"a": "compensated"} or bool((await house.explained(handle)).requests)
+
+    await until(settled)
+    [effect, back] = await house.effects(handle)
+    assert (effect.state, back.state, back.key) == ("compensated", "done", f"{effect.key}/undo") and await house.notes() == []
+    assert (await house.explained(handle)).requests == [], "it surely did nothing, so nobody was asked"
+
+
+async def test_a_compensation_whose_undo_died_before_it_was_recorded_is_called_again_with_its_key(house: House, behind: Behind) -> None:
+    handle = await house.start(plan(step("a", note="one")))
+    await house.ended(handle)
+    await (await undo(house, handle)).result()
+    await behind(
+        "UPDATE effect SET state = 'claimed', output = NULL, ended_at = NULL, deadline = now() WHERE undoes IS NOT NULL",
+        "UPDATE effect SET state = 'done' WHERE undoes IS NULL",
+    )
+    await (await undo(house, handle)).result()
+    [effect, back] = await house.effects(handle)
+    assert (effect.state, back.state, back.attempts) == ("compensated", "done", 2)
+    assert list((await house.calls("erasures")).values()) == [2] and (await house.explained(handle)).requests == []
