@@ -1,6 +1,6 @@
 """Tools: what an agent may do, how each is made safe, and who runs it.
 
-An automation's `tools.py` imports from here: `tool`, `ToolContext`, `Due` and the errors a tool may raise.
+An automation's own code imports from here: `tool`, `ToolContext`, `Due` and the errors a tool may raise.
 """
 
 from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError

@@ -1,27 +1,39 @@
-"""The tools of each automation, from its `tools.py` and its `tools.yaml`, and refused where they are not declared well."""
+"""The tools of each automation, from its own code and its `tools.yaml`, and refused where they are not declared well."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from contracts.errors import BadConfiguration, ToolFailed
-from tools import manifest
+from tools import manifest, package
 from tools.contract import Tool, fields
 from tools.executors import python
 from tools.executors.executor import Executor
 from tools.manifest import Listed
 from tools.zones import Zones
 
-CODE, LIST, LOCK = "tools.py", manifest.NAME, manifest.LOCK
+CODE, FOLDER, LIST, LOCK = "tools.py", "tools", manifest.NAME, manifest.LOCK
+
+
+def code_of(folder: Path) -> Path:
+    """Return where an automation's own code is: its `tools.py`, or the folder `tools`. Raises: BadConfiguration where it has both."""
+    one, many = folder / CODE, folder / FOLDER
+    if not many.is_dir():
+        return one
+    if one.exists():
+        raise BadConfiguration(f"{one} and the folder {many} are both there: one of them has the tools")
+    return many
 
 
 def load(folder: Path) -> Listed:
     """Return the tools of ``automations/<name>``. Raises: BadConfiguration naming the file and what is wrong."""
-    code, listed = folder / CODE, Listed({}, {})
+    code, listed = code_of(folder), Listed({}, {})
     if (folder / LIST).exists():
         listed = manifest.load(folder)
     elif not code.exists():
-        raise BadConfiguration(f"{code} is missing: an automation's tools are declared there, or in {LIST}")
+        raise BadConfiguration(
+            f"{code} is missing: an automation's tools are declared there, in modules of a folder {FOLDER}, or in {LIST}"
+        )
     own = python.load(code) if code.exists() else {}
     if twice := sorted(set(own) & set(listed.tools)):
         raise BadConfiguration(f"{code} and {LIST} both have a tool {twice[0]!r}")
@@ -71,7 +83,7 @@ class Registry:
         if held is None or held[0] != _changed(held[1]):
             folder = self._folder / automation
             # Looked at before they are read: what changes meanwhile is read again.
-            own = [folder / name for name in (CODE, LIST, LOCK)]
+            own = [*(folder / name for name in (CODE, LIST, LOCK)), *package.files(folder / FOLDER)]
             before = _changed(own)
             found = load(folder)
             tools, elsewhere = self._zones.placed(automation, found.tools)

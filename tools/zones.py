@@ -1,4 +1,4 @@
-"""Trust zones: tools of `tools.py` that must not run in this process are called in the tool server of their zone."""
+"""Trust zones: Python tools that must not run in this process are called in the tool server of their zone."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace

@@ -24,7 +24,7 @@ SHORT: dict[str, dict[str, str]] = {
         ),
         "budget: {run_micros: 200000}": "budget: {run_micros: 5000000}\nbreakers: {open: PT1S, longest: PT2S}",
     },
-    "tools.py": {"QUICK, CALLS = 10.0, 20.0": "QUICK, CALLS = 2.0, 3.0"},
+    "tools/pieces.py": {"QUICK, CALLS = 10.0, 20.0": "QUICK, CALLS = 2.0, 3.0"},
 }
 """What the profile changes in content-ops: a killed call costs as long as its time limit. Its model gets a price, to be counted."""
 

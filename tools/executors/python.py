@@ -1,9 +1,7 @@
-"""Python tools: functions of an automation's `tools.py`, and those that installed packages offer."""
+"""Python tools: functions of an automation's own code, and those that installed packages offer."""
 
 import hashlib
 import importlib
-import importlib.util
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -13,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from contracts.errors import BadConfiguration, BadInput
-from tools import library
+from tools import library, package
 from tools.contract import Tool
 
 GROUP = "perdure.tools"
@@ -21,19 +19,19 @@ GROUP = "perdure.tools"
 
 
 def load(path: Path) -> dict[str, Tool]:
-    """Load ``automations/<name>/tools.py`` by its path and return its tools by name.
+    """Load ``automations/<name>/tools.py``, or the folder ``tools``, and return its tools by name.
 
-    A tool's version is the SHA-256 of that file's text, so that a record names the code that ran.
+    A tool's version is the SHA-256 of the file's text, or of all files of the folder, so that a record names the code that ran.
     Raises: BadConfiguration naming the file and what is wrong.
     """
     try:
-        source = path.read_bytes()
-        module = _module(path, source)
+        code = package.read(path)
+        modules = package.run(f"perdure_automation_{path.parent.name.replace('-', '_')}", code)
     except BadInput as error:
         raise BadConfiguration(f"{path}: {error}") from None
     except Exception as error:
         raise BadConfiguration(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
-    return _declared(vars(module).values(), hashlib.sha256(source).hexdigest(), str(path))
+    return _declared(package.declared(modules), code.version, str(path))
 
 
 def offered(name: str) -> Tool:
@@ -81,20 +79,3 @@ def _declared(items: Iterable[Any], version: str, where: str) -> dict[str, Tool]
     if len(tools) < len(found):
         raise BadConfiguration(f"{where}: two tools share a name; names are {sorted(tool.name for tool in found)}")
     return tools
-
-
-def _module(path: Path, source: bytes) -> ModuleType:
-    name = f"perdure_automation_{path.parent.name.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BadConfiguration(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    # Type hints are looked up by the module's name, so it must be known while it runs.
-    sys.modules[name] = module
-    try:
-        # Not by the loader, whose cache goes by whole seconds: what runs is what the version names.
-        exec(compile(source, path, "exec"), module.__dict__)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -23,7 +24,8 @@ def tools() -> dict[str, Tool]:
 
 @pytest.fixture(scope="session")
 def module(tools: dict[str, Tool]) -> Any:
-    return sys.modules["perdure_automation_content_ops"]
+    notes, quotes = (sys.modules[f"perdure_automation_content_ops.{name}"] for name in ("notes", "quotes"))
+    return SimpleNamespace(read_note=notes.read_note, sentences=quotes.sentences)
 
 
 @pytest.fixture(scope="session")

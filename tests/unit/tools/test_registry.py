@@ -114,3 +114,100 @@ def test_an_unknown_tool_lists_those_there_are(path: Path) -> None:
 def test_an_unknown_automation_is_refused(path: Path) -> None:
     with pytest.raises(BadConfiguration, match=r"another/tools\.py is missing"):
         Registry(path.parent.parent).tools("another")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An automation whose tools are two modules, one of which needs the other."""
+    made = tmp_path / "shop-ops" / "tools"
+    made.mkdir(parents=True)
+    (made / "writing.py").write_text(HEAD)
+    (made / "posts.py").write_text("from .writing import Id, write\n" + POST + DELETE)
+    return made
+
+
+def version(folder: Path) -> str:
+    [found] = {tool.version for tool in load(folder.parent).tools.values()}
+    return found
+
+
+def test_a_folder_of_modules_is_one_set_of_tools_whose_version_covers_every_file(folder: Path) -> None:
+    assert sorted(load(folder.parent).tools) == ["post", "post.delete"]
+    first = version(folder)
+    assert version(folder) == first
+    for change in (
+        lambda: (folder / "writing.py").write_text(HEAD + "# changed\n"),
+        lambda: (folder / "unused.py").write_text("x = 1\n"),
+        lambda: (folder / "unused.py").rename(folder / "renamed.py"),
+        lambda: (folder / "words.txt").write_text("a word list that a tool reads\n"),
+        lambda: ((folder / "deep").mkdir(), (folder / "deep" / "more.json").write_text("{}")),
+    ):
+        change()
+        assert version(folder) != first
+        first = version(folder)
+
+
+def test_what_python_and_editors_leave_in_a_folder_changes_no_version(folder: Path) -> None:
+    first = version(folder)
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "posts.pyc").write_bytes(b"x")
+    (folder / ".posts.py.swp").write_bytes(b"x")
+    assert version(folder) == first
+    load(folder.parent)
+    assert sorted(path.name for path in folder.iterdir()) == [".posts.py.swp", "__pycache__", "posts.py", "writing.py"]
+
+
+def test_the_registry_reads_a_folder_again_when_a_module_has_changed_or_is_new(folder: Path) -> None:
+    registry = Registry(folder.parent.parent)
+    first = registry.tools("shop-ops")
+    assert registry.tools("shop-ops") is first
+    (folder / "writing.py").write_text(HEAD + "LATER = 1\n")
+    os.utime(folder / "writing.py", (1, 1))
+    second = registry.tools("shop-ops")
+    assert second["post"].version != first["post"].version
+    (folder / "more.py").write_text("from .writing import LATER, Id, write\n" + DELETE.replace("post.delete", "post.remove"))
+    os.utime(folder, (2, 2))
+    assert sorted(registry.tools("shop-ops")) == ["post", "post.delete", "post.remove"]
+
+
+def test_a_module_that_is_gone_is_not_found_in_what_was_loaded_before(folder: Path) -> None:
+    load(folder.parent)
+    (folder / "writing.py").unlink()
+    with pytest.raises(BadConfiguration, match=r"shop-ops/tools cannot be loaded: ModuleNotFoundError: .*writing"):
+        load(folder.parent)
+    assert not [name for name in sys.modules if name.startswith("perdure_automation_shop_ops")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("broken.py", "def broken(:\n", "cannot be loaded: SyntaxError: invalid syntax (broken.py"),
+        ("broken.py", "from .nowhere import x\n", "cannot be loaded: ModuleNotFoundError: No module named"),
+        ("two-words.py", "", "two-words.py is no name of a module"),
+        ("again.py", "from .writing import Id, write\n" + DELETE, "two tools share a name"),
+    ],
+)
+def test_a_folder_with_a_mistake_is_refused_by_its_path(folder: Path, name: str, text: str, said: str) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(BadConfiguration) as caught:
+        load(folder.parent)
+    assert str(caught.value).startswith(str(folder)) and said in str(caught.value)
+
+
+def test_an_empty_folder_and_one_beside_a_file_are_refused(folder: Path) -> None:
+    (folder.parent / "tools.py").write_text(HEAD + POST + DELETE)
+    with pytest.raises(BadConfiguration, match="are both there: one of them has the tools"):
+        load(folder.parent)
+    (folder.parent / "tools.py").unlink()
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(BadConfiguration, match="there is no module in it"):
+        load(folder.parent)
+
+
+def test_no_module_of_a_folder_stands_in_for_one_of_ours(folder: Path) -> None:
+    (folder / "contract.py").write_text("raise RuntimeError('mine')\n")
+    with pytest.raises(BadConfiguration, match="RuntimeError: mine"):
+        load(folder.parent)
+    (folder / "contract.py").write_text("Tool = None\n")
+    assert all(type(tool).__module__ == "tools.contract" for tool in load(folder.parent).tools.values())
