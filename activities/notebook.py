@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from temporalio import activity
@@ -14,6 +15,7 @@ from activities import breakers, metrics
 from activities.breakers import Passage
 from activities.calls import call
 from activities.model import Model, ModelFault, Reply
+from activities.voice import Voice
 from contracts.errors import PermanentError
 from database import Database, Tx
 from ledger import decisions
@@ -70,6 +72,11 @@ class Notebook:
     _unsettled: Said | None = None
     _passage: Passage | None = None
     """Of the model call under way."""
+
+    @cached_property
+    def voice(self) -> Voice:
+        """Who passes on what the model says while it says it."""
+        return Voice(self.database, self.tenant, self.hold)
 
     def turn(self) -> int:
         """Take the next place in the journal. Places are taken in the order of the asking, whatever ends first."""
@@ -156,7 +163,7 @@ class Notebook:
             async with (self.database.once if closed else self.database.transaction)(self.tenant) as tx:
                 await self.reserve(tx, question)
         try:
-            reply = await _complete(model, question)
+            reply = await self._complete(model, question)
         except (ModelFault, PermanentError) as error:
             metrics.MODEL_CALLS.labels(question.model, type(error).__name__).inc()
             billed = question.reserve if isinstance(error, ModelFault) and error.billed else 0
@@ -172,6 +179,19 @@ class Notebook:
         metrics.COST_MICROS.labels(self.automation, question.model).inc(spent)
         self._unsettled = Said(reply.text, reply.model, spent)
         return self._unsettled
+
+    async def _complete(self, model: Model, question: Question) -> Reply:
+        asked = question.route, question.model, question.messages, question.schema
+        if not activity.info().is_local:
+            if not question.route.streams:
+                return await model.complete(*asked)
+            with self.voice.call(self.idx) as hear:
+                return await model.complete(*asked, hear)
+        try:
+            async with asyncio.timeout(QUICK_SECONDS):
+                return await model.complete(*asked)
+        except TimeoutError:
+            raise ModelFault(f"the model did not answer within {QUICK_SECONDS:.0f} s, and its route says `quick`", billed=True) from None
 
     async def _passed(self, tx: Tx, error: Exception | None) -> None:
         if self._passage:
@@ -207,16 +227,6 @@ class Notebook:
         if self.hold.fence == 1:
             return sum(said.cost for said in self.calls)
         return await decisions.cost(tx, self.hold)
-
-
-async def _complete(model: Model, question: Question) -> Reply:
-    if not activity.info().is_local:
-        return await model.complete(question.route, question.model, question.messages, question.schema)
-    try:
-        async with asyncio.timeout(QUICK_SECONDS):
-            return await model.complete(question.route, question.model, question.messages, question.schema)
-    except TimeoutError:
-        raise ModelFault(f"the model did not answer within {QUICK_SECONDS:.0f} s, and its route says `quick`", billed=True) from None
 
 
 def _reply(said: Said) -> dict[str, Any]:

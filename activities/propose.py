@@ -73,9 +73,10 @@ class Proposing:
             if not (proposal.agent.context or proposal.agent.recall or taken.entries):
                 question = await self._question(proposal, proposal.messages)
                 await proposal.notebook.reserve(tx, question)
-        await self._read_context(proposal)
-        await self._recall(proposal)
-        decision = await self._recorded(proposal, *await self._answered(proposal, question))
+        async with proposal.notebook.voice:
+            await self._read_context(proposal)
+            await self._recall(proposal)
+            decision = await self._recorded(proposal, *await self._answered(proposal, question))
         metrics.DECISION_SECONDS.labels(bundle.automation).observe(time.perf_counter() - started)
         return decision
 

@@ -1,5 +1,7 @@
 """Live pages: one reader for all of them looks for new records ten times a second at most, and hands them to whoever watches.
 
+In the same look it reads what models are saying, but only in runs that somebody watches.
+
 It has a connection of its own and only reads. A NOTIFY in the transactions that write would take a lock of the whole database at commit.
 """
 
@@ -12,9 +14,10 @@ from dataclasses import dataclass, field
 import asyncpg
 import structlog
 
+from channels.speech import Heard, Progress
 from contracts.errors import BadInput
-from database import Database
-from ledger import feed
+from database import Database, Tx
+from ledger import feed, said_so_far
 from ledger.feed import Entry
 
 LOG = structlog.get_logger(__name__)
@@ -32,12 +35,12 @@ class Watcher:
 
     tenant: str
     lineage: str | None
-    queue: asyncio.Queue[Entry] = field(default_factory=lambda: asyncio.Queue(WAITING))
+    queue: asyncio.Queue[Entry | Progress] = field(default_factory=lambda: asyncio.Queue(WAITING))
     overrun: bool = False
 
-    def give(self, entry: Entry) -> None:
-        """Hand on what concerns it."""
-        if self.lineage is not None and entry.lineage != self.lineage:
+    def give(self, entry: Entry | Progress) -> None:
+        """Hand on what concerns it; what models say concerns the pages of their runs only."""
+        if entry.lineage != self.lineage and (self.lineage is not None or isinstance(entry, Progress)):
             return
         try:
             self.queue.put_nowait(entry)
@@ -69,6 +72,7 @@ class Publisher:
         self._database = database
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._positions: dict[str, _Position] = {}
+        self._heard: defaultdict[str, Heard] = defaultdict(Heard)
         self._busy = asyncio.Event()
 
     async def run(self) -> None:
@@ -90,9 +94,15 @@ class Publisher:
                 self._positions[tenant] = _Position(mark)
                 return
             entries = await feed.since(tx, position.mark, seen=list(position.seen))
-        for entry in position.advance(entries, mark):
+            moved = await self._listen(tx)
+        for entry in (*position.advance(entries, mark), *moved):
             for watcher in self._watchers[tenant]:
                 watcher.give(entry)
+
+    async def _listen(self, tx: Tx) -> list[Progress]:
+        heard, watched = self._heard[tx.tenant], {watcher.lineage for watcher in self._watchers[tx.tenant] if watcher.lineage}
+        heard.keep(watched)
+        return heard.moved(await said_so_far.shown(tx, sorted(watched), heard.said)) if watched else []
 
     @asynccontextmanager
     async def watching(self, tenant: str, lineage: str | None) -> AsyncGenerator[Watcher]:
@@ -101,6 +111,7 @@ class Publisher:
         if not self._watchers[tenant]:
             # The position of a tenant that nobody watched for a while is old: the first look takes a new one.
             self._positions.pop(tenant, None)
+            self._heard.pop(tenant, None)
             await self._look(tenant)
         self._watchers[tenant].add(watcher)
         self._busy.set()
@@ -118,27 +129,37 @@ class Missed(Exception):
     """The page has been away for too long: it has to load itself anew."""
 
 
-async def entries(publisher: Publisher, database: Database, tenant: str, lineage: str | None, after: str) -> AsyncGenerator[Entry | None]:
+async def entries(
+    publisher: Publisher, database: Database, tenant: str, lineage: str | None, after: str
+) -> AsyncGenerator[Entry | Progress | None]:
     """Yield what has come since ``after``, then what comes; None now and then, so that a dead connection is noticed.
 
-    after: an `Entry.id`, or the mark that a page was made at. Each record comes at least once. Raises: BadInput, Missed.
+    after: an `Entry.id`, or the mark that a page was made at. Each record comes at least once. Who watches one run is told what models
+    have said there so far, whole, and then what they go on to say. Raises: BadInput, Missed.
     """
     mark, last = position(after)
+    heard = Heard()
     async with publisher.watching(tenant, lineage) as watcher:
         # Watching began first: what is committed meanwhile comes twice rather than never.
         async with database.transaction(tenant) as tx:
             missed = await feed.since(tx, mark, lineage=lineage, limit=REPLAYED)
+            saying = await said_so_far.shown(tx, [lineage]) if lineage else []
         if len(missed) >= REPLAYED:
             raise Missed
         sent = {last, *(entry.seq for entry in missed)}
         for entry in missed:
             if entry.seq != last:
                 yield entry
+        if lineage:
+            yield heard.hear(Progress(lineage, tuple(saying), whole=True))
         while not watcher.overrun:
             found = None
             with suppress(TimeoutError):
                 found = await asyncio.wait_for(watcher.queue.get(), timeout=10.0)
-            if found is None or found.seq not in sent:
+            if isinstance(found, Progress):
+                if progress := heard.hear(found):
+                    yield progress
+            elif found is None or found.seq not in sent:
                 yield found
 
 

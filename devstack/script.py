@@ -8,7 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
-Fault = Literal["429", "500", "timeout", "cut", "malformed", "wrong_tool"]
+Fault = Literal[
+    "429", "500", "timeout", "cut", "malformed", "wrong_tool", "error_chunk", "broken_chunk", "unfinished", "uncounted", "whole"
+]  # fmt: skip
+"""`error_chunk`, `broken_chunk` and `unfinished` are what only a stream can do in its middle: an error, half an event, a clean end.
+`uncounted` gives no usage, and `whole` answers in one piece though a stream was asked for."""
 NO_SUCH_TOOL = "no_such_tool"
 
 
@@ -47,6 +51,10 @@ class Entry(BaseModel):
     """Seconds, in the reply of a 429 or 500."""
     delay: float = Field(0, ge=0)
     """Seconds before the reply."""
+    pace: float = Field(0, ge=0)
+    """Seconds before each piece of a stream."""
+    hold: int | None = Field(None, ge=0)
+    """After so many characters a stream stands still, until `POST /go-on`."""
     times: int | None = Field(None, ge=1)
     """How many requests it answers: by default one in order, and any number by match."""
 

@@ -1,7 +1,7 @@
 """A model that answers from a script, over OpenAI's API, and fails when told to: for tests and benchmarks.
 
 `python -m devstack.scripted_model --port N --script FILE`. `PUT /script` sets another script, `GET /calls` lists what was
-asked, `POST /reset` begins the script anew.
+asked, `POST /reset` begins the script anew, and `POST /go-on` lets the streams go on that the script holds.
 """
 
 import argparse
@@ -26,6 +26,13 @@ CALLS_KEPT = 1000
 PIECE = 24  # characters in one chunk of a stream
 PATIENCE = 600.0  # seconds until a "timeout" hangs up by itself
 
+ENDS: dict[str | None, bytes] = {
+    "cut": b"",
+    "unfinished": b"",
+    "error_chunk": b'data: {"error": {"message": "scripted fault in the middle", "type": "scripted", "code": null}}\n\n',
+    "broken_chunk": b'data: {"choices": [\n\n',
+}
+"""How streams break in the middle."""
 Lines = Sequence[Entry | dict[str, Any]] | Author
 
 
@@ -36,6 +43,7 @@ class ScriptedModel:
         self.calls: deque[Request] = deque(maxlen=CALLS_KEPT)
         self.count = 0
         self.base_url = ""
+        self._held = asyncio.Event()
         self.set_script(lines)
 
     def set_script(self, lines: Lines) -> None:
@@ -48,6 +56,11 @@ class ScriptedModel:
         self._script: Callable[[Request], Entry | None] = self._lines if callable(self._lines) else Script(self._lines)
         self.calls.clear()
         self.count = 0
+
+    def go_on(self) -> None:
+        """Let the streams go on that the script holds now; later ones are held again."""
+        self._held.set()
+        self._held = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -62,6 +75,9 @@ class ScriptedModel:
                 await self._rewrite(await _body(receive), send)
             case "POST", "/reset":
                 self.reset()
+                await _reply(send, 200, {})
+            case "POST", "/go-on":
+                self.go_on()
                 await _reply(send, 200, {})
             case method, path:
                 await _reply(send, 404, _error(f"the scripted model has no {method} {path}"))
@@ -89,12 +105,26 @@ class ScriptedModel:
                 await _reply(send, int(entry.fault), _error(f"scripted fault {entry.fault}"), _retry_after(entry))
             case "timeout":
                 await _until_hung_up(receive)
+            case fault if request.get("stream") and fault != "whole":
+                await self._stream(send, completion)
             case "cut":
                 await completion.cut()(scope, receive, send)
-            case _ if request.get("stream"):
-                await _stream(send, completion.chunks())
             case _:
                 await _reply(send, 200, completion.whole())
+
+    async def _stream(self, send: Send, completion: "Completion") -> None:
+        """Stream an answer; returning with more announced makes the server close the connection."""
+        entry, said, held = completion.entry, 0, completion.entry.hold is not None
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        for event, size in completion.events():
+            await asyncio.sleep(entry.pace)
+            if held and said >= (entry.hold or 0):
+                held = False
+                await self._held.wait()
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+            said += size
+        if entry.fault != "cut":
+            await send({"type": "http.response.body", "body": b""})
 
 
 @dataclass
@@ -111,10 +141,21 @@ class Completion:
         message: dict[str, Any] = {"role": "assistant", "content": self.entry.text, "refusal": None}
         if self.entry.calls:
             message |= {"content": self.entry.text or None, "tool_calls": self._tool_calls()}
-        return self._envelope("chat.completion", message=message, finish_reason=self._finish(), usage=self._usage())
+        usage = None if self.entry.fault == "uncounted" else self._usage()
+        return self._envelope("chat.completion", message=message, finish_reason=self._finish(), usage=usage)
 
-    def chunks(self) -> Iterable[dict[str, Any]]:
-        """The answer as a stream; the last chunk has no choice and carries the usage."""
+    def events(self) -> Iterable[tuple[bytes, int]]:
+        """The answer as the events of a stream, with the fault in them, and how many characters each says."""
+        chunks = list(self._chunks())
+        half = chunks[: max(1, len(chunks) // 2)]
+        broken = self.entry.fault in ENDS
+        for chunk in half if broken else chunks:
+            yield _event(chunk), len("".join(choice["delta"].get("content") or "" for choice in chunk["choices"]))
+        if end := ENDS[self.entry.fault] if broken else b"data: [DONE]\n\n":
+            yield end, 0
+
+    def _chunks(self) -> Iterable[dict[str, Any]]:
+        """The answer in pieces; the last chunk has no choice and carries the usage, where that was asked for."""
         text = self.entry.text
         yield self._chunk({"role": "assistant", "content": ""})
         for place in range(0, len(text), PIECE):
@@ -122,14 +163,11 @@ class Completion:
         if self.entry.calls:
             yield self._chunk({"tool_calls": [{"index": index, **call} for index, call in enumerate(self._tool_calls())]})
         yield self._chunk({}, self._finish())
-        yield {**self._chunk({}), "choices": [], "usage": self._usage()}
+        if (self.request.get("stream_options") or {}).get("include_usage") and self.entry.fault != "uncounted":
+            yield {**self._chunk({}), "choices": [], "usage": self._usage()}
 
     def cut(self) -> web_server.CutReply:
         """The first half of the answer."""
-        if self.request.get("stream"):
-            chunks = list(self.chunks())
-            begun = b"".join(map(_event, chunks[: max(1, len(chunks) // 2)]))
-            return web_server.CutReply(begun, content_type="text/event-stream", stream=True)
         body = json.dumps(self.whole()).encode()
         return web_server.CutReply(body[: len(body) // 2])
 
@@ -191,13 +229,6 @@ async def _reply(send: Send, status: int, content: Any, headers: Iterable[tuple[
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _stream(send: Send, chunks: Iterable[dict[str, Any]]) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-    for chunk in chunks:
-        await send({"type": "http.response.body", "body": _event(chunk), "more_body": True})
-    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
 async def _until_hung_up(receive: Receive) -> None:

@@ -30,6 +30,19 @@ class Route(Strict):
     price: Price | None = None
     quick: bool = False
     """It answers within seconds: decisions are made beside the workflow task first, and through the server where that takes longer."""
+    stream: bool | None = None
+    """Ask for the answer in pieces, so that who watches the run sees it come; without a word, where the route is not ``quick``."""
+
+    @model_validator(mode="after")
+    def _quick_or_streamed(self) -> Self:
+        if self.quick and self.stream:
+            raise ValueError("`quick` and `stream: true` do not go together: what answers at once needs no watching")
+        return self
+
+    @property
+    def streams(self) -> bool:
+        """Whether answers are asked for in pieces."""
+        return not self.quick if self.stream is None else self.stream
 
 
 class LookUp(Strict):

@@ -10,13 +10,14 @@ from temporalio.service import RPCError
 from channels import explain, standing, under_way
 from channels.console.doors import Handler
 from channels.console.graph import graph
+from channels.console.stream import saying
 from channels.console.visit import Visit
 from channels.explain import Explained
 from channels.operating import AlreadyRunning
 from channels.under_way import UnderWay
 from contracts.errors import BadInput, PerdureError, StackError
 from contracts.operations import Operated, StepWord
-from ledger import feed, listing, operations, runs
+from ledger import feed, listing, operations, runs, said_so_far
 from ledger.runs import RunRow
 
 TEMPORAL_SECONDS = 2.0
@@ -38,11 +39,14 @@ async def _shown(visit: Visit, run: RunRow, template: str, result: Operated | No
         mark = await feed.mark(tx)
         found = await explain.explain(tx, run)
         calls = await listing.calls(tx, run.lineage)
+        # The part that asks for itself again has none of it.
+        said = await said_so_far.shown(tx, [run.lineage]) if template == "run.html" else []
     notes = await standing_of(visit, found)
     values: dict[str, Any] = {
         "found": found, "notes": notes, "calls": calls, "mark": mark, "graph": graph(found.steps), "result": result,
         "state": "paused" if operations.held(found.run) else found.run.status, "title": found.run.workflow_id,
         "spent": standing.spent(found), "retried": RETRIED, "decisions": _decisions(found),
+        "saying": [saying(call) for call in said],
     }  # fmt: skip
     return visit.page(template, status, **values)
 

@@ -3,17 +3,21 @@
 import json
 import time
 from collections.abc import AsyncGenerator
+from typing import Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from channels import events, explain
 from channels.console.doors import known
 from channels.console.templates import iso, plain
 from channels.console.visit import Visit
 from channels.events import Missed
+from channels.speech import Progress
 from contracts.errors import BadInput
 from ledger import runs
 from ledger.feed import Entry
+from ledger.said_so_far import Saying
 
 AGAIN = "retry: 2000\n\n"
 RELOAD = "event: reload\ndata: {}\n\n"
@@ -35,8 +39,28 @@ async def follow(visit: Visit) -> Response:
         if found is None:
             raise BadInput(f"there is no run {named[:80]!r} here")
         lineage = found.lineage
+    # Looked at last: from here to the answer's first byte nobody else has a turn, so twenty are twenty.
+    if visit.house.streams.full(_whose(visit)):
+        why = f"{visit.person.id} has {visit.house.streams.most} live pages open, which is the most: close one and load this page again\n"
+        return PlainTextResponse(why, 429)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_told(visit, lineage, after), media_type="text/event-stream", headers=headers)
+    return _Stream(visit, _told(visit, lineage, after), media_type="text/event-stream", headers=headers)
+
+
+def _whose(visit: Visit) -> tuple[str, str]:
+    return visit.tenant, visit.person.id
+
+
+class _Stream(StreamingResponse):
+    """A stream that takes one of its person's seats for as long as it is open."""
+
+    def __init__(self, visit: Visit, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._visit = visit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._visit.house.streams.taken(_whose(self._visit)):
+            await super().__call__(scope, receive, send)
 
 
 async def _told(visit: Visit, lineage: str | None, after: str) -> AsyncGenerator[str]:
@@ -54,8 +78,10 @@ async def _told(visit: Visit, lineage: str | None, after: str) -> AsyncGenerator
         yield RELOAD
 
 
-def told(entry: Entry) -> str:
+def told(entry: Entry | Progress) -> str:
     """Write one event. Its text is for eyes: the page shows it as text, never as markup."""
+    if isinstance(entry, Progress):
+        return _said(entry)
     moment = explain.moment({"kind": entry.kind, "body": entry.body, "step": entry.step, "at": entry.at}, {})
     data = {
         "seq": entry.seq, "kind": entry.kind, "event": entry.body.get("event"), "lineage": entry.lineage, "step": entry.step,
@@ -63,3 +89,18 @@ def told(entry: Entry) -> str:
         "request": entry.body.get("request"),
     }  # fmt: skip
     return f"id: {entry.id}\nevent: record\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _said(progress: Progress) -> str:
+    """Write what models say. It has no id: who comes back is told the whole, and the last record's id is where the records go on."""
+    calls = [saying(call) for call in progress.calls]
+    data = {"whole": progress.whole, "calls": calls, "gone": ["/".join(map(str, key[1:])) for key in progress.gone]}
+    return f"event: saying\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def saying(call: Saying) -> dict[str, Any]:
+    """Return what a page shows of one call. anew: its text takes the place of what was there, of which something was missed."""
+    return {
+        "id": "/".join(map(str, call.key[1:])), "step": plain(call.step), "attempt": call.fence, "call": call.idx, "state": call.state,
+        "anew": call.anew, "text": plain(call.text),
+    }  # fmt: skip

@@ -41,9 +41,11 @@ function follow() {
     if (kinds && !kinds.includes(record.kind)) return;
     const timeline = document.getElementById("timeline");
     if (timeline) timeline.append(line(record));
+    if (record.kind === "decision" && record.event === "decided") quiet((call) => call.step === record.step);
     if (record.kind === "ruling") say(record.text || "a request has changed");
     refresh();
   });
+  source.addEventListener("saying", (event) => hear(JSON.parse(event.data)));
   source.addEventListener("reload", () => location.reload());
   source.addEventListener("open", () => body.setAttribute("data-connected", ""));
   source.addEventListener("error", () => body.removeAttribute("data-connected"));
@@ -71,6 +73,49 @@ function line(record) {
   }
   item.append(time, kind, what);
   return item;
+}
+
+// What the model says, shown as text while it comes; the record of its decision takes its place. How it stands is spoken, the text is not.
+const STANDING = { saying: "is being said", done: "said", superseded: "superseded" };
+const SHOWN = 65536;
+const calls = () => [...document.querySelectorAll("#said > [data-call]")];
+const named = (item) => ({ id: item.dataset.call, step: item.querySelector("b").textContent });
+function quiet(which) {
+  for (const item of calls()) if (which(named(item))) item.remove();
+  const region = document.getElementById("saying");
+  if (region) region.hidden = calls().length === 0;
+}
+function hear(told) {
+  const list = document.getElementById("said");
+  if (!list) return;
+  for (const call of told.calls) {
+    let item = calls().find((one) => one.dataset.call === call.id);
+    const before = item && Object.keys(STANDING).find((state) => item.classList.contains(state));
+    if (!item) list.append(item = utterance(call));
+    if (before !== call.state) stand(item, call);
+    utter(item.querySelector("pre"), call);
+  }
+  quiet(({ id }) => told.gone.includes(id) || told.whole && !told.calls.some((call) => call.id === id));
+}
+function utterance(call) {
+  const item = document.getElementById("said-call").content.firstElementChild.cloneNode(true);
+  item.dataset.call = call.id;
+  item.querySelector("b").textContent = call.step;
+  item.querySelector(".dim").textContent = `attempt ${call.attempt}, call ${call.call}`;
+  return item;
+}
+function stand(item, call) {
+  item.className = `said ${call.state}`;
+  item.querySelector(".standing").textContent = STANDING[call.state] ?? "";
+  if (call.state === "saying") say(`The model is answering ${call.step}`);
+  if (call.state === "superseded") say(`What was said to ${call.step} in attempt ${call.attempt} is superseded`);
+}
+function utter(where, call) {
+  const atEnd = where.scrollHeight - where.scrollTop - where.clientHeight < 24;
+  if (call.anew) where.textContent = call.text;
+  else if (call.text) where.append(call.text);
+  if (where.textContent.length > 2 * SHOWN) where.textContent = where.textContent.slice(-SHOWN);
+  if (atEnd) where.scrollTop = where.scrollHeight;
 }
 function refresh() {
   if (again) return;

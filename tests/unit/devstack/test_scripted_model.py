@@ -31,7 +31,9 @@ async def ask(client: openai.AsyncOpenAI, text: str = "hello") -> ChatCompletion
 
 
 async def stream(client: openai.AsyncOpenAI) -> list[ChatCompletionChunk]:
-    chunks = await client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": "hello"}], stream=True)
+    chunks = await client.chat.completions.create(
+        model="scripted", messages=[{"role": "user", "content": "hello"}], stream=True, stream_options={"include_usage": True}
+    )
     return [chunk async for chunk in chunks]
 
 
@@ -108,6 +110,37 @@ async def test_a_cut_stream_breaks_after_its_first_pieces(model: ScriptedModel, 
             async for chunk in chunks:
                 got.append(chunk.choices[0].delta.content or "")
     assert 0 < len("".join(got)) < 140
+
+
+@pytest.mark.parametrize("fault", ["error_chunk", "broken_chunk", "unfinished"])
+async def test_a_stream_can_go_wrong_in_its_middle(model: ScriptedModel, client: openai.AsyncOpenAI, fault: Any) -> None:
+    model.set_script([Entry(answer="a long answer " * 10, fault=fault)])
+    if fault == "unfinished":
+        chunks = await stream(client)
+        assert all(choice.finish_reason is None for chunk in chunks for choice in chunk.choices)
+        return
+    with pytest.raises(openai.APIError if fault == "error_chunk" else ValueError):
+        await stream(client)
+
+
+async def test_an_endpoint_may_count_nothing_or_not_know_streams(model: ScriptedModel, client: openai.AsyncOpenAI) -> None:
+    model.set_script([Entry(answer="hi", fault="uncounted"), Entry(answer="hi", fault="uncounted"), Entry(answer="hi", fault="whole")])
+    assert (await ask(client)).usage is None
+    assert [chunk.usage for chunk in await stream(client) if chunk.usage] == []
+    assert await stream(client) == []
+
+
+async def test_a_held_stream_stands_still_until_it_may_go_on(model: ScriptedModel, client: openai.AsyncOpenAI) -> None:
+    model.set_script([Entry(answer="a long answer " * 10, hold=48)])
+    got = ""
+    async with await client.chat.completions.create(
+        model="scripted", messages=[{"role": "user", "content": "hello"}], stream=True
+    ) as chunks, httpx2.AsyncClient(base_url=model.base_url.removesuffix("/v1"), trust_env=False) as http:  # fmt: skip
+        async for chunk in chunks:
+            got += chunk.choices[0].delta.content or ""
+            if len(got) == 48:
+                await http.post("/go-on")
+    assert got == "a long answer " * 10
 
 
 async def test_a_malformed_answer_is_no_json(model: ScriptedModel, client: openai.AsyncOpenAI) -> None:
