@@ -118,6 +118,10 @@ class Settings(BaseSettings):
     """The id of the channel that shows requests whose groups have none of their own,"""
     slack_channels: dict[str, str] = {}
     """and approval group -> channel id, as JSON."""
+    slack_alerts: str | None = None
+    """The id of the channel that is told of broken glass and of reviewers to look at; None: see docs/slack.md."""
+    fake_slack_port: int = 8435
+    """Where `starter.py up --slack` serves a fake workspace."""
     slack_bot_token: str = "SLACK_BOT_TOKEN"
     """Names of secrets: the app's token (xoxb), what it is signed with over HTTP, and its token of socket mode (xapp)."""
     slack_signing_secret: str = "SLACK_SIGNING_SECRET"

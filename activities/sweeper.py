@@ -11,12 +11,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities import metrics, shared
 from contracts import names
 from database import Database
-from ledger import approvals, breakers, effects, outbox, runs
+from ledger import approvals, breakers, effects, outbox, refusals, runs, said_so_far
 
 LOG = structlog.get_logger(__name__)
 EVERY = 1.0
 """Seconds between two sweeps; who rules through Perdure delivers at once, so this is for what was left behind."""
-SIGNAL_SECONDS = timedelta(seconds=5)
+SIGNAL_SECONDS = 5.0
+"""How long a sending may hold its row in all; a call's own limit counts for each of the SDK's tries."""
 
 
 class Sweeper:
@@ -39,14 +40,17 @@ class Sweeper:
     async def sweep(self) -> None:
         """Deliver what waits, once, and count."""
         for tenant in await outbox.tenants(self._database, self._tenant):
-            await outbox.deliver(self._database, tenant, sender(self._client))
+            while await outbox.deliver(self._database, tenant, sender(self._client)) == outbox.BATCH:
+                pass
             await self._settle(tenant)
             await self._count(tenant)
 
     async def _settle(self, tenant: str) -> None:
-        """Let rulings on shared documents take their effect, where no edit has come by since."""
+        """Let rulings on shared documents take their effect, where no edit has come by since; forget what dead workers' models said."""
         async with self._database.transaction(tenant) as tx:
             await shared.settle_ended(tx)
+            await said_so_far.sweep(tx)
+            await refusals.close(tx)
 
     async def _count(self, tenant: str) -> None:
         async with self._database.transaction(tenant) as tx:
@@ -71,7 +75,10 @@ def sender(client: Client) -> outbox.Send:
     async def send(workflow_id: str, body: dict[str, Any]) -> bool:
         try:
             # No run id: a wake-up is for whichever execution of the chain runs now.
-            await client.get_workflow_handle(workflow_id).signal(names.WAKE, body, rpc_timeout=SIGNAL_SECONDS)
+            async with asyncio.timeout(SIGNAL_SECONDS):
+                await client.get_workflow_handle(workflow_id).signal(names.WAKE, body, rpc_timeout=timedelta(seconds=SIGNAL_SECONDS))
+        except TimeoutError:
+            return False
         except RPCError as error:
             # Nobody will ever listen to one that has ended.
             return error.status == RPCStatusCode.NOT_FOUND

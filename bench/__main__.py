@@ -1,6 +1,6 @@
 """`make bench`: print what Perdure's loop costs beside a bare workflow's. Figures are medians; read the ratios.
 
-`make bench ARGS=memory` measures memory instead.
+`make bench ARGS=memory` measures memory instead, `make bench ARGS=people` what people wait for.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import loops, memory, stage
+from bench import loops, memory, people, slack, stage
 from bench.loops import ACT, BARE, BARE_ACTS, BARE_READS, EMPTY, PERDURE, PERDURE_READS, PLAIN, QUICK_ACT, STOCK, Measured
 
 OUT = Console(width=150)
@@ -32,6 +32,8 @@ async def main(rounds: int, total: int, *, long: bool) -> None:
             _print_acts(acts)
             if long:
                 _print_growth(await loops.growth(opened, "long"))
+            await people.on_stage(opened, people.defaults())
+    await slack.main()
 
 
 def _print(found: dict[str, Measured]) -> None:
@@ -85,9 +87,13 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--total", type=int, default=100)
     parser.add_argument("--short", action="store_true", help="leave out the run of 1,000 decisions")
-    memory.add_arguments(parser.add_subparsers(dest="what").add_parser("memory", help=memory.__doc__))
+    others = parser.add_subparsers(dest="what")
+    memory.add_arguments(others.add_parser("memory", help=memory.__doc__))
+    people.add_arguments(others.add_parser("people", help=people.__doc__))
     given = parser.parse_args()
     if given.what == "memory":
         asyncio.run(memory.main(given.sizes, given.queries, given.random, plain=not given.no_plain, at_once=given.at_once))
+    elif given.what == "people":
+        asyncio.run(people.main(given))
     else:
         asyncio.run(main(given.rounds, given.total, long=not given.short))

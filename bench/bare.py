@@ -6,6 +6,7 @@ kilobyte; with look-ups each of them is an activity too. `empty` leaves the mode
 
 import argparse
 import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -48,6 +49,30 @@ class Bare:
     async def give(self, what: str) -> str:
         return "x" * 1000
 
+    @activity.defn(name="bare_begun")
+    async def begun(self) -> float:
+        return time.time()
+
+
+@workflow.defn(name="BareGate")
+class BareGate:
+    """Takes a step for each signal, and returns when each step began: seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self._heard = 0
+
+    @workflow.signal(name="go")
+    def go(self) -> None:
+        self._heard += 1
+
+    @workflow.run
+    async def run(self, steps: int) -> list[float]:
+        begun = list[float]()
+        for nth in range(steps):
+            await workflow.wait_condition(lambda nth=nth: self._heard > nth)
+            begun.append(await workflow.execute_activity("bare_begun", result_type=float, start_to_close_timeout=LIMIT))
+        return begun
+
 
 @workflow.defn(name="BareLoop")
 class BareLoop:
@@ -75,8 +100,8 @@ async def work(address: str, model: str) -> None:
         async with Worker(
             client,
             task_queue=TASK_QUEUE,
-            workflows=[BareLoop],
-            activities=[bare.decide, bare.give],
+            workflows=[BareLoop, BareGate],
+            activities=[bare.decide, bare.give, bare.begun],
             workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
             activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         ):

@@ -96,7 +96,7 @@ async def opened(folder: Path) -> AsyncGenerator[Stage]:
         }
         for name, command in commands.items():
             processes[name] = Process(folder / name)
-            processes[name].start(command, cwd=ROOT, environment=_environment(settings))
+            processes[name].start(command, cwd=ROOT, environment=environment(settings))
             stack.callback(processes[name].kill)
         await processes["model"].ready(lambda: gets(f"{model}/models"), seconds=30)
         await processes["perdure"].ready(lambda: gets(f"http://127.0.0.1:{ports['metrics']}/healthz"), seconds=60)
@@ -107,7 +107,8 @@ async def opened(folder: Path) -> AsyncGenerator[Stage]:
         yield Stage(settings, tuned, stock, database, logins.owner, processes, folder / "postgres")
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
+    """Return what tells a process of ours where everything is."""
     assert settings.database_url and settings.temporal_address and settings.openai_base_url
     return {
         **os.environ,

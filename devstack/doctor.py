@@ -15,8 +15,10 @@ from temporalio.service import RPCError
 
 from devstack import postgres, temporal_server
 from devstack.part import Part
-from devstack.parts import PARTS, TEMPORAL, WORKER, supplied
+from devstack.parts import CONSOLE, PARTS, TEMPORAL, WORKER, supplied
 from devstack.processes import port_free
+from devstack.slack_parts import APP, OPTIONAL, WORKSPACE, page
+from devstack.stack import may_serve
 from settings import Settings
 
 CLOCK_APART = 2.0  # seconds
@@ -43,6 +45,8 @@ async def doctor(settings: Settings) -> list[Check]:
         _collected(_model(settings)),
         _collected(_desk(settings)),
         _collected(_worker(settings)),
+        _collected(_console(settings)),
+        _collected(_slack(settings)),
     )
     return [check for checks in found for check in checks] + _ports(settings) + [_disk(settings)]
 
@@ -142,6 +146,35 @@ async def _desk(settings: Settings) -> AsyncGenerator[Check]:
 
 async def _worker(settings: Settings) -> AsyncGenerator[Check]:
     yield await _ours(WORKER, settings)
+
+
+async def _console(settings: Settings) -> AsyncGenerator[Check]:
+    ours = supplied(TEMPORAL, settings) is None and supplied(PARTS["postgres"], settings) is None
+    if not (ours or may_serve(settings)) and CONSOLE.pid(settings) is None:
+        yield Check("console", True, f"is not served here: that takes PERDURE_SECRET_{settings.console_key}")
+        return
+    found = await _ours(CONSOLE, settings)
+    yield Check("console", found.ok, f"{settings.console_address} answers", "") if found.ok else found
+
+
+async def _slack(settings: Settings) -> AsyncGenerator[Check]:
+    """Say whether Slack is set up, and whether the fake one is; that a real one takes the tokens is for `slack check` to see."""
+    if any(part.pid(settings) is not None for part in OPTIONAL):
+        well = await WORKSPACE.running(settings) and await APP.running(settings)
+        away = f"read {APP.log(settings)}, then run `starter.py up --slack`"
+        yield Check("slack", well, f"fake, {page(settings)}{'' if well else ': the app has not connected'}", "" if well else away)
+    elif settings.secret(settings.slack_bot_token) is None:
+        yield Check("slack", True, "not set up; `starter.py up --slack` shows it with a fake workspace")
+    else:
+        ways = [way for way, name in _ways_in(settings) if settings.secret(name)]
+        channels = [settings.slack_channel, *settings.slack_channels.values()]
+        lacks = ["no way in"] * (not ways) + ["no channel"] * (not any(channels))
+        yield Check("slack", not lacks, ", ".join([*lacks, *ways]), "`starter.py slack check` says what is missing" if lacks else "")
+
+
+def _ways_in(settings: Settings) -> list[tuple[str, str]]:
+    over_http = f"HTTP on {settings.slack_host}:{settings.slack_port}"
+    return [("socket mode", settings.slack_app_token), (over_http, settings.slack_signing_secret)]
 
 
 async def _ours(part: Part, settings: Settings) -> Check:

@@ -59,6 +59,8 @@ class Daemon:
     answers: Callable[[Settings], Awaitable[bool]]
     says: Callable[[Settings], dict[str, Any]] = lambda _: {}
     require: Callable[[], None] = lambda: None
+    given: Callable[[Settings], dict[str, str]] = lambda _: {}
+    """What stands in its environment beside the settings."""
     seconds: float = 30.0
     """How long a start may take."""
     grace: float = 10.0
@@ -71,7 +73,7 @@ class Daemon:
         return self.process(settings).log
 
     def where(self, settings: Settings) -> str:
-        return f"127.0.0.1:{getattr(settings, self.ports[0])}"
+        return f"127.0.0.1:{getattr(settings, self.ports[0])}" if self.ports else "no port of its own"
 
     def pid(self, settings: Settings) -> int | None:
         return self.process(settings).pid
@@ -94,7 +96,7 @@ class Daemon:
         progress(self.name, "starting")
         if not process.runs(command):
             await process.stop(self.grace)
-            process.start(command, cwd=ROOT, environment=environment(settings))
+            process.start(command, cwd=ROOT, environment=environment(settings) | self.given(settings))
         try:
             await process.ready(lambda: self.answers(settings), seconds=self.seconds)
         except StackError:

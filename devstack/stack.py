@@ -12,26 +12,34 @@ from devstack import postgres, stack_file
 from devstack.part import Part
 from devstack.parts import CONSOLE, PARTS, POSTGRES, PROGRAMS, SERVERS, TEMPORAL, WORKER, supplied
 from devstack.progress import Progress, silent
+from devstack.slack_parts import APP, OPTIONAL
 from settings import Settings
 
 Prepare = Callable[[Settings], Awaitable[None]]
 
 
 async def up(
-    settings: Settings, progress: Progress = silent, *, parts: Collection[str] = tuple(PARTS), prepare: Prepare | None = None
+    settings: Settings,
+    progress: Progress = silent,
+    *,
+    parts: Collection[str] = tuple(PARTS),
+    prepare: Prepare | None = None,
+    slack: bool = False,
 ) -> Settings:
     """Start what is not running, and return the settings with what runs now; again it changes nothing.
 
-    prepare: called when the database has its tables and before the worker starts.
+    prepare: called when the database has its tables and before the worker starts. slack: start a fake workspace and the app in it too;
+    where they run already, they are kept up.
     Raises: StackError if a part could not be started; those that could stay up.
     """
     with stack_file.alone(settings):
         before = stack_file.read(settings)
+        slack = slack or any(part.pid(settings) is not None for part in OPTIONAL)
         await _start_servers(settings, [part for part in SERVERS if part.name in parts], progress)
         said = stack_file.read(settings)
         if said != before:
             # They hold connections to what they were told when they started.
-            await asyncio.gather(*(program.stop(settings) for program in PROGRAMS))
+            await asyncio.gather(*(program.stop(settings) for program in (*PROGRAMS, APP)))
         settings = stack_file.reread(settings, before)
         if "postgres" in parts:
             await _lay_tables(settings, progress)
@@ -41,6 +49,8 @@ async def up(
             await start_worker(settings, progress)
         if "console" in parts and may_serve(settings):
             await start_console(settings, progress)
+        if slack:
+            await start_slack(settings, progress)
         return settings
 
 
@@ -56,6 +66,12 @@ async def start_console(settings: Settings, progress: Progress = silent) -> None
     progress(CONSOLE.name, "")
 
 
+async def start_slack(settings: Settings, progress: Progress = silent) -> None:
+    """Start the fake workspace and the app in it, if they are not running today's code, and wait until the app has connected."""
+    for part in OPTIONAL:
+        await _start(part, settings, progress)
+
+
 def may_serve(settings: Settings) -> bool:
     """Whether a console can sign its cookies: on one machine it makes itself a key, elsewhere somebody has to set one."""
     return settings.one_machine or settings.secret(settings.console_key) is not None
@@ -64,8 +80,9 @@ def may_serve(settings: Settings) -> bool:
 async def down(settings: Settings, progress: Progress = silent) -> list[str]:
     """Stop every part that we started, the programs first, and return their names; what they hold on disk stays."""
     with stack_file.alone(settings):
-        stopped = [part.name for part in PARTS.values() if part.pid(settings) is not None]
-        await asyncio.gather(*(_stop(program, settings, progress) for program in PROGRAMS))
+        programs = (*PROGRAMS, *OPTIONAL)
+        stopped = [part.name for part in (*PARTS.values(), *OPTIONAL) if part.pid(settings) is not None]
+        await asyncio.gather(*(_stop(program, settings, progress) for program in programs))
         await asyncio.gather(*(_stop(part, settings, progress) for part in SERVERS))
         stack_file.write(settings, {})
     return stopped
@@ -84,8 +101,9 @@ class Condition:
 
 
 async def status(settings: Settings) -> list[Condition]:
-    """Return how each part is."""
-    return list(await asyncio.gather(*(_condition(part, settings) for part in PARTS.values())))
+    """Return how each part is; those that `up` starts on demand only where they run."""
+    parts = [*PARTS.values(), *(part for part in OPTIONAL if part.pid(settings) is not None)]
+    return list(await asyncio.gather(*(_condition(part, settings) for part in parts)))
 
 
 async def _condition(part: Part, settings: Settings) -> Condition:

@@ -1,5 +1,6 @@
 """The outbox: wake-ups that were committed with what they tell of, sent by whoever comes first."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +12,10 @@ PUT = "INSERT INTO outbox (tenant, workflow_id, body) VALUES ($1, $2, $3)"
 UNSENT = """
 SELECT id, workflow_id, body, attempts FROM outbox WHERE tenant = $1 AND sent_at IS NULL ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
 """
-SENT = "UPDATE outbox SET sent_at = CASE WHEN $3 THEN now() END, attempts = attempts + 1 WHERE tenant = $1 AND id = $2"
+SENT = """
+UPDATE outbox SET sent_at = CASE WHEN tried.sent THEN now() END, attempts = attempts + 1
+  FROM unnest($2::bigint[], $3::boolean[]) AS tried (id, sent) WHERE outbox.tenant = $1 AND outbox.id = tried.id
+"""
 TENANTS = "SELECT tenant FROM tenant ORDER BY tenant"
 BATCH = 50
 
@@ -25,14 +29,20 @@ async def put(tx: Tx, workflow_id: str, wake: Wake) -> None:
 
 
 async def deliver(database: Database, tenant: str, send: Send) -> int:
-    """Send what waits; return how many were settled. A wake-up sent twice costs a look, so at least once is enough."""
-    settled = 0
+    """Send what waits, side by side; return how many were settled. A wake-up sent twice costs a look, so at least once is enough.
+
+    Raises: what a sending raised, once the others are noted.
+    """
     async with database.transaction(tenant) as tx:
-        for row in await tx.fetch(UNSENT, tx.tenant, BATCH):
-            sent = await send(row["workflow_id"], row["body"])
-            await tx.execute(SENT, tx.tenant, row["id"], sent)
-            settled += sent
-    return settled
+        rows = await tx.fetch(UNSENT, tx.tenant, BATCH)
+        # One that takes long delays the others' note, and nobody's wake-up.
+        tried = await asyncio.gather(*(send(row["workflow_id"], row["body"]) for row in rows), return_exceptions=True)
+        sent = [outcome is True for outcome in tried]
+        if rows:
+            await tx.execute(SENT, tx.tenant, [row["id"] for row in rows], sent)
+    if broken := next((outcome for outcome in tried if isinstance(outcome, BaseException)), None):
+        raise broken
+    return sum(sent)
 
 
 async def tenants(database: Database, tenant: str) -> list[str]:

@@ -11,8 +11,13 @@ from ledger import records
 
 WITHIN = timedelta(hours=24)
 OPEN = "INSERT INTO review (tenant, request, due_at, people) VALUES ($1, $2, now() + $3, $4) ON CONFLICT DO NOTHING"
+# Who should have agreed is asked to look afterwards: the groups of all stages.
 WAITING = """
-SELECT r.request, r.opened_at, r.due_at, r.people, a.lineage, a.step, a.tool
+SELECT r.request, r.opened_at, r.due_at, r.people, a.lineage, a.step, a.tool, a.workflow_id,
+       greatest(0, ceil(extract(epoch FROM now() - r.due_at) / 86400))::int AS days_late,
+       ARRAY(SELECT unnest(a.groups) UNION
+             SELECT jsonb_array_elements_text(one.said -> 'groups')
+               FROM jsonb_array_elements(coalesce(a.terms -> 'stages', '[]')) AS one (said) ORDER BY 1) AS groups
   FROM review r JOIN approval a ON a.tenant = r.tenant AND a.id = r.request
  WHERE r.tenant = $1 AND r.done_at IS NULL ORDER BY r.due_at, r.request
 """
@@ -23,7 +28,10 @@ UPDATE review SET done_by = $3, done_at = now(), note = $4 WHERE tenant = $1 AND
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One task. people: who broke the glass, and so cannot review it. Times are UTC."""
+    """One task. people: who broke the glass, and so cannot review it. groups: whose business it is. Times are UTC.
+
+    days_late: 0 until it is due, 1 within the first day after that, and so on.
+    """
 
     request: str
     opened_at: datetime
@@ -32,6 +40,9 @@ class Review:
     lineage: str
     step: str
     tool: str
+    workflow_id: str
+    days_late: int
+    groups: list[str]
 
     @classmethod
     def from_row(cls, row: Any) -> Self:

@@ -1,6 +1,5 @@
 """Commands about configuration: apply a folder as an immutable bundle that new runs get."""
 
-import getpass
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from channels.changes import changes
 from channels.cli import link, screen
+from channels.cli.terminal import By, at_terminal
 from contracts.errors import BadConfiguration, BadInput
 from database import Database
 from policies import bundles
@@ -38,11 +38,14 @@ def register(app: typer.Typer) -> None:
 
 
 def apply(
-    name: Annotated[str, typer.Argument(help="A folder of automations/.")], tenant: link.Tenant = None, as_json: link.Json = False
+    name: Annotated[str, typer.Argument(help="A folder of automations/.")],
+    by: By = None,
+    tenant: link.Tenant = None,
+    as_json: link.Json = False,
 ) -> None:
     """Check an automation's folder and make it what new runs get; running plans keep what they started with."""
     settings = link.settings()
-    applied = link.run(_apply(settings, tenant or settings.tenant, name))
+    applied = link.run(_apply(settings, tenant or settings.tenant, name, by))
     if as_json:
         screen.print_json(applied)
         return
@@ -53,12 +56,13 @@ def apply(
     screen.show("\n".join([f"{name} {applied.bundle[:12]} is live for new runs{before}", *(f"  {line}" for line in applied.changes)]))
 
 
-async def _apply(settings: Settings, tenant: str, name: str) -> Applied:
+async def _apply(settings: Settings, tenant: str, name: str, by: str | None) -> Applied:
     bundle = load(named(settings.automations, name))
     async with link.database(settings) as database:
+        who = await at_terminal(settings, database, tenant, "apply", by)
         before = await live(database, tenant, name)
         async with database.transaction(tenant) as tx:
-            changed = await bundles.apply(tx, bundle, getpass.getuser())
+            changed = await bundles.apply(tx, bundle, who)
     return Applied(name, bundle.hash, before.hash if before else None, changed, changes(before, bundle) if changed else [])
 
 

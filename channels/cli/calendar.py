@@ -1,6 +1,5 @@
 """Commands about editorial calendars: what goes out when, and moving an entry, which moves the run's timer."""
 
-import getpass
 from typing import Annotated
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from channels import slots
 from channels.cli import link, screen
 from channels.cli.approvals import wake
+from channels.cli.terminal import By, at_terminal
 from channels.slots import Entry, Late
 from settings import Settings
 
@@ -44,13 +44,14 @@ def move(
     entry: Annotated[str, typer.Argument(metavar="ENTRY", help="As `calendar list` shows it.")],
     time: Annotated[str, typer.Argument(metavar="TIME", help="2030-01-31T09:00, UTC unless it names a zone; or +2h from now.")],
     automation: Automation = "content-ops",
+    by: By = None,
     tenant: link.Tenant = None,
     as_json: link.Json = False,
 ) -> None:
     """Move an entry to another time; exits with 1 if it is too late."""
     settings = link.settings()
     try:
-        moved = link.run(_move(settings, tenant or settings.tenant, automation, entry, time))
+        moved = link.run(_move(settings, tenant or settings.tenant, automation, entry, time, by))
     except Late as error:
         link.fail(str(error), link.REFUSED)
     if as_json:
@@ -59,10 +60,11 @@ def move(
         screen.show(f"{moved.entry} ({moved.channel}) now goes out at {moved.at}")
 
 
-async def _move(settings: Settings, tenant: str, automation: str, id: str, time: str) -> Entry:
+async def _move(settings: Settings, tenant: str, automation: str, id: str, time: str, by: str | None) -> Entry:
     at = slots.when(time)
     async with link.database(settings) as database:
+        who = await at_terminal(settings, database, tenant, "move", by)
         async with database.transaction(tenant) as tx:
-            moved = await slots.move(tx, automation, id, at, getpass.getuser())
+            moved = await slots.move(tx, automation, id, at, who)
         await wake(settings, database, tenant)
     return moved

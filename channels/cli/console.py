@@ -1,13 +1,11 @@
 """`console`: a link that logs the person at this machine in to the web console, once."""
 
-import getpass
-import re
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from channels.cli import link, screen
+from channels.cli import link, screen, terminal
 from contracts.errors import BadInput
 from database import Database, Tx
 from ledger import directory, logins
@@ -41,9 +39,9 @@ async def _link(settings: Settings, tenant: str, named: str | None) -> str:
     if not settings.one_machine:
         raise BadInput("links log in on the one-machine stack only: elsewhere the console asks whoever PERDURE_OIDC_ISSUER names")
     async with link.database(settings) as database:
-        groups = await _groups(database, tenant)
+        asked = await groups(database, tenant)
         async with database.transaction(tenant) as tx:
-            who = await _known(tx, named) if named else await _local(tx, groups)
+            who = await _known(tx, named) if named else await local(tx, asked)
             key = await logins.offer(tx, who)
     where = "" if tenant == settings.tenant else f"tenant={tenant}&"
     return f"{settings.console_address}/login/link?{where}key={key}"
@@ -57,13 +55,12 @@ async def _known(tx: Tx, named: str) -> str:
     return found.id
 
 
-async def _local(tx: Tx, groups: frozenset[str]) -> str:
+async def local(tx: Tx, groups: frozenset[str]) -> str:
     """Return the person at this machine, who may do everything on it; put into the directory where they are not."""
-    login = getpass.getuser()
-    id = re.sub(r"[^a-z0-9._@-]", "-", login.lower()).lstrip("._@-")[:100] or "me"
+    id = terminal.login()
     found = await directory.person(tx, id)
     if found is None:
-        await directory.put(tx, Person(id, login, "admin", groups), by=id)
+        await directory.put(tx, Person(id, id, "admin", groups), by=id)
     elif found.role == "admin" and not found.disabled and not groups <= found.groups:
         await directory.put(tx, replace(found, groups=found.groups | groups), by=id)
     elif found.disabled:
@@ -71,7 +68,7 @@ async def _local(tx: Tx, groups: frozenset[str]) -> str:
     return id
 
 
-async def _groups(database: Database, tenant: str) -> frozenset[str]:
+async def groups(database: Database, tenant: str) -> frozenset[str]:
     """Return every group that may rule on something here."""
     async with database.transaction(tenant) as tx:
         live = [hash for name in await bundles.applied(tx) if (hash := await bundles.live(tx, name))]

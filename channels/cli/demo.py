@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 import yaml
@@ -191,3 +192,5 @@ def _print(settings: Settings, found: Explained, summary: Summary, copies: dict[
     screen.show(f"proof: {len(copies)} pieces were counted where they arrived, {proof}; {summary.duplicate_effects} duplicates")
     screen.show(f"site  {settings.state / 'files' / settings.tenant / AUTOMATION / 'site'}\nmail  {settings.state / 'mail'}")
     screen.show(f"why   {link.command('why', summary.run)}")
+    where = f"{settings.console_address}/runs/{quote(summary.run, safe='')}"
+    screen.show(f"see   {where} in the console; `{link.command('console')}` prints a link that logs you in")

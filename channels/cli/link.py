@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from channels.cli import screen
+from channels.cli.terminal import NotAllowed
 from contracts.converter import DATA_CONVERTER
 from contracts.errors import BadInput, PerdureError, StackError
 from database import Database
@@ -47,6 +48,8 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end; what goes wrong is one red line for each cause and exit code 2."""
     try:
         return asyncio.run(work)
+    except NotAllowed as error:
+        fail(str(error), REFUSED)
     except PerdureError as error:
         fail(str(error))
     except ValidationError as error:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from activities.embedder import embedders_of
 from channels.cli import link, screen, tenants
+from channels.cli.terminal import By, at_terminal
 from contracts.errors import BadInput
 from database import Tx
 from memory import backlog, models, succession, vectors
@@ -35,6 +36,7 @@ def register(group: typer.Typer) -> None:
 def run(
     deed: Annotated[str | None, typer.Argument(metavar="[DEED]", help=f"{', '.join(DEEDS)}; none: all models are shown.")] = None,
     name: Annotated[str, typer.Argument(metavar="[MODEL]", help="Its name, as the endpoint or package knows it.")] = "",
+    by: By = None,
     tenant: link.Tenant = None,
     as_json: link.Json = False,
 ) -> None:
@@ -46,7 +48,7 @@ def run(
         return
     if deed not in DEEDS or (not name and deed != "back"):
         link.fail(f"{deed!r} with {name!r} is nothing to do: right is {RIGHT}")
-    said = link.run(_done(settings, tenant, deed, name))
+    said = link.run(_done(settings, tenant, deed, name, by))
     if as_json:
         screen.print_json(said)
     else:
@@ -78,7 +80,9 @@ async def _stands(tx: Tx, model: Model) -> dict[str, Any]:
     return {"name": model.name, "state": model.state, "dims": model.dims, **counted, "reads": shown}
 
 
-async def _done(settings: Settings, tenant: str, deed: str, name: str) -> dict[str, Any]:
+async def _done(settings: Settings, tenant: str, deed: str, name: str, by: str | None) -> dict[str, Any]:
+    async with link.database(settings) as database:
+        await at_terminal(settings, database, tenant, "models", by)
     if deed == "adopt":
         await _laid(settings, tenant, name)
     async with tenants.reading(settings, tenant) as tx:

@@ -1,15 +1,16 @@
 """Commands that operate one run: pause, resume, cancel, retry a step, and fork it from a point in its past."""
 
-import getpass
 from typing import Annotated, Any
 
 import typer
 
 from channels.cli import link, screen
-from channels.cli.approvals import CHANNEL, at_terminal, wake
+from channels.cli.approvals import wake
+from channels.cli.terminal import CHANNEL, By, at_terminal, login
 from channels.operating import AlreadyRunning, Operator
 from contracts.operations import Operated, StepWord, Word
 from database import Database
+from policies import bundles
 from settings import Settings
 
 
@@ -22,7 +23,6 @@ def register(app: typer.Typer) -> None:
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Workflow ID or lineage.")]
 Step = Annotated[str, typer.Argument(metavar="STEP", help="A step's id, as `show` prints it.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; the ledger keeps it.")]
-By = Annotated[str | None, typer.Option("--by", help="Who says so; the default is the login name.")]
 
 
 def pause(run: Run, reason: Reason = "", by: By = None, tenant: link.Tenant = None, as_json: link.Json = False) -> None:
@@ -83,8 +83,9 @@ def fork(
     screen.show(f"forked {given['from']} at {at} as {given['workflow_id']}; {kept}; `{look}` tells how it is")
 
 
-def _word(by: str | None, reason: str) -> Word:
-    return Word(by=by or getpass.getuser(), reason=reason)
+async def _word(settings: Settings, database: Database, tenant: str, act: str, by: str | None, reason: str) -> Word:
+    said = Word(by=by or login(), reason=reason)  # Looked at first: what cannot be kept is no refusal.
+    return said.model_copy(update={"by": await at_terminal(settings, database, tenant, act, by)})
 
 
 def _say(result: Operated, *, as_json: bool) -> None:
@@ -102,8 +103,8 @@ def _changed(name: str, run: str, by: str | None, reason: str, tenant: str | Non
 
 
 async def _change(settings: Settings, tenant: str, name: str, run: str, by: str | None, reason: str) -> Operated:
-    word = _word(by, reason)
     async with link.database(settings) as database:
+        word = await _word(settings, database, tenant, name, by, reason)
         row = await link.find_run(database, tenant, run)
         operated = operator(settings, database, tenant)
         return await (operated.pause(row, word) if name == "pause" else operated.resume(row, word))
@@ -111,13 +112,15 @@ async def _change(settings: Settings, tenant: str, name: str, run: str, by: str 
 
 async def _cancel(settings: Settings, tenant: str, run: str, by: str | None, reason: str, ending: str | None) -> Operated:
     async with link.database(settings) as database:
+        word = await _word(settings, database, tenant, "cancel", by, reason)
         row = await link.find_run(database, tenant, run)
-        return await operator(settings, database, tenant).cancel(row, _word(by, reason), ending)
+        return await operator(settings, database, tenant).cancel(row, word, ending)
 
 
 async def _retry(settings: Settings, tenant: str, run: str, step: str, by: str | None, reason: str) -> Operated:
-    word = StepWord(by=by or getpass.getuser(), reason=reason, step=step)
+    said = StepWord(by=by or login(), reason=reason, step=step)
     async with link.database(settings) as database:
+        word = said.model_copy(update={"by": await at_terminal(settings, database, tenant, "retry", by)})
         row = await link.find_run(database, tenant, run)
         return await operator(settings, database, tenant).retry(row, word)
 
@@ -126,10 +129,16 @@ async def _fork(
     settings: Settings, tenant: str, run: str, at: str, bundle: str | None, id: str | None, by: str | None, reason: str
 ) -> dict[str, Any]:
     async with link.database(settings) as database:
-        row = await link.find_run(database, tenant, run)
         # Who forks starts a run, and who starts one may be kept from approving what it does.
-        word = _word(await at_terminal(settings, database, tenant, by), reason)
+        word = await _word(settings, database, tenant, "fork", by, reason)
+        row = await link.find_run(database, tenant, run)
         made = await operator(settings, database, tenant).fork(row, at, word, bundle=bundle, id=id)
+        async with database.transaction(tenant) as tx:
+            live = await bundles.live(tx, row.automation)
+    if bundle is None and live not in (None, row.bundle):
+        screen.warn(
+            f"it runs under {row.bundle[:12]}, as its original did; new runs get {live[:12]}, and so does `fork --bundle {live[:12]}`"
+        )
     named = {"workflow_id": made.workflow_id, "run_id": made.run_id, "from": made.original}
     return {**named, "kept": made.kept, "again": made.again}
 

@@ -1,6 +1,5 @@
 """Commands on the directory: who is who, who stands in for whom, tokens of machines, and how people rule."""
 
-import getpass
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +7,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from channels.acts import SCOPES as SCOPE_OF
 from channels.cli import link, screen
+from channels.cli.terminal import By, at_terminal, named
 from contracts.errors import BadInput
 from database import Tx
 from ledger import directory, numbers
@@ -19,7 +20,7 @@ Result = TypeVar("Result")
 Id = Annotated[str, typer.Argument(metavar="PERSON", help="Their id, like `ann` or `ann@example.test`.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="An approval group; may be given several times.")]
 Days = Annotated[float, typer.Option("--days", min=0.001, help="For how many days.")]
-SCOPES = ("read", "decide", "operate", "admin")
+SCOPES = tuple(SCOPE_OF.values())
 
 
 def register(app: typer.Typer) -> None:
@@ -42,13 +43,14 @@ def add(
     slack_user: Annotated[str | None, typer.Option("--slack-user", help="Their user id there.")] = None,
     issuer: Annotated[str | None, typer.Option("--issuer", help="Who says who they are, by OpenID Connect.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="Who they are there.")] = None,
+    by: By = None,
     tenant: link.Tenant = None,
 ) -> None:
     """Add a person, or change one; what is not given is cleared, and who is disabled stays so."""
     person = Person(
         id, name or id, role, frozenset(group or ()), slack_team, slack_user, issuer=issuer, subject=subject
     )  # fmt: skip
-    disabled = _run(tenant, lambda tx: _put(tx, person))
+    disabled = _change(tenant, by, lambda tx, who: _put(tx, person, who))
     still = f", and disabled as before: `people enable {id}` lets them in again" if disabled else ""
     screen.show(screen.styled(f"{id} is {'a' if role == 'viewer' else 'an'} {role}{_of(person.groups)}{still}", "green"))
 
@@ -65,15 +67,15 @@ def list_all(tenant: link.Tenant = None, as_json: link.Json = False) -> None:
         screen.show(f"{one.taker} rules for {one.giver}{_of(one.groups)} until {one.until:%Y-%m-%d %H:%M} UTC [{one.id}]")
 
 
-def disable(id: Id, tenant: link.Tenant = None) -> None:
+def disable(id: Id, by: By = None, tenant: link.Tenant = None) -> None:
     """Take all rights from a person, their tokens and their delegations at once; what they did stays on record."""
-    _run(tenant, lambda tx: _set(tx, id, disabled=True))
+    _change(tenant, by, lambda tx, who: _set(tx, id, who, disabled=True))
     screen.show(screen.styled(f"{id} is disabled", "green"))
 
 
-def enable(id: Id, tenant: link.Tenant = None) -> None:
+def enable(id: Id, by: By = None, tenant: link.Tenant = None) -> None:
     """Give a disabled person back what they had."""
-    _run(tenant, lambda tx: _set(tx, id, disabled=False))
+    _change(tenant, by, lambda tx, who: _set(tx, id, who, disabled=False))
     screen.show(screen.styled(f"{id} is enabled", "green"))
 
 
@@ -81,21 +83,24 @@ def token(
     id: Id,
     scope: Annotated[list[str] | None, typer.Option("--scope", help=f"One of {', '.join(SCOPES)}; several may be given.")] = None,
     days: Days = 30,
+    by: By = None,
     tenant: link.Tenant = None,
 ) -> None:
     """Make an API token that speaks for a person, and print it for the only time."""
     if wrong := [name for name in scope or () if name not in SCOPES]:
         link.fail(f"there is no scope {wrong[0]!r}; there are: {', '.join(SCOPES)}")
     until, wanted = datetime.now(UTC) + timedelta(days=days), scope or ["read", "decide"]
-    typer.echo(_run(tenant, lambda tx: directory.mint(tx, id, wanted, until, by=getpass.getuser())))
+    typer.echo(_change(tenant, by, lambda tx, who: directory.mint(tx, id, wanted, until, by=who)))
 
 
 def revoke(
-    id: Annotated[str, typer.Argument(metavar="ID", help="A token's id (tok-…) or a delegation's (del-…).")], tenant: link.Tenant = None
+    id: Annotated[str, typer.Argument(metavar="ID", help="A token's id (tok-…) or a delegation's (del-…).")],
+    by: By = None,
+    tenant: link.Tenant = None,
 ) -> None:
     """End a token or a delegation now."""
     end = directory.unmint if id.startswith("tok-") else directory.revoke
-    if not _run(tenant, lambda tx: end(tx, id, getpass.getuser())):
+    if not _change(tenant, by, lambda tx, who: end(tx, id, who)):
         link.fail(f"nothing of the id {screen.line(id, 40)!r} holds: a token's begins with tok-, a delegation's with del-")
     screen.show(screen.styled(f"{id} is revoked", "green"))
 
@@ -105,11 +110,13 @@ def delegate(
     taker: Annotated[str, typer.Argument(metavar="TO", help="Who says it.")],
     group: Groups = None,
     days: Days = 7,
+    by: By = None,
     tenant: link.Tenant = None,
 ) -> None:
     """Let somebody rule for somebody else, in some of their groups, for some days; it cannot be handed on."""
     until = datetime.now(UTC) + timedelta(days=days)
-    made = _run(tenant, lambda tx: directory.delegate(tx, giver, taker, group or (), until, getpass.getuser()))
+    # One's own word one may lend; whose else, an admin.
+    made = _change(tenant, by, lambda tx, who: directory.delegate(tx, giver, taker, group or (), until, who), own=giver)
     screen.show(screen.styled(f"{taker} rules for {giver}{_of(made.groups)} until {until:%Y-%m-%d %H:%M} UTC [{made.id}]", "green"))
 
 
@@ -144,19 +151,34 @@ async def _numbers(tx: Tx) -> tuple[dict[str, list[Times]], list[Reviewer]]:
     return by, await numbers.doubtful(tx)
 
 
-async def _put(tx: Tx, person: Person) -> bool:
+async def _put(tx: Tx, person: Person, by: str) -> bool:
     """Keep a person, disabled where they were; return whether they are."""
     before = await directory.person(tx, person.id)
     disabled = before is not None and before.disabled
-    await directory.put(tx, replace(person, disabled=disabled), getpass.getuser())
+    await directory.put(tx, replace(person, disabled=disabled), by)
     return disabled
 
 
-async def _set(tx: Tx, id: str, *, disabled: bool) -> None:
+async def _set(tx: Tx, id: str, by: str, *, disabled: bool) -> None:
     found = await directory.person(tx, id)
     if found is None:
         raise BadInput(f"the directory has nobody {screen.line(id, 40)!r}: `starter.py people list` shows who there is")
-    await directory.put(tx, replace(found, disabled=disabled), getpass.getuser())
+    await directory.put(tx, replace(found, disabled=disabled), by)
+
+
+def _change(tenant: str | None, by: str | None, work: Callable[[Tx, str], Awaitable[Result]], *, own: str | None = None) -> Result:
+    """Change the directory in the name of who is at this terminal. own: whose affair it is, who needs no admin for it."""
+    settings = link.settings()
+    tenant = tenant or settings.tenant
+
+    async def done() -> Result:
+        async with link.database(settings) as database:
+            mine = own is not None and await named(settings, database, tenant, by) == own
+            who = await at_terminal(settings, database, tenant, "delegate" if mine else "people", by)
+            async with database.transaction(tenant) as tx:
+                return await work(tx, who)
+
+    return link.run(done())
 
 
 def _run(tenant: str | None, work: Callable[[Tx], Awaitable[Result]]) -> Result:

@@ -11,8 +11,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from channels import explain
-from channels.cli import automations, link, screen
-from channels.cli.approvals import at_terminal
+from channels.cli import automations, link, screen, terminal
 from channels.cli.show import show
 from contracts import names
 from contracts.errors import BadInput
@@ -77,7 +76,7 @@ async def start_run(settings: Settings, tenant: str, automation: str, input: dic
     """
     async with link.database(settings) as database:
         live = await _live(database, tenant, automation)
-        starter = await at_terminal(settings, database, tenant)
+        starter = await terminal.named(settings, database, tenant)
     live.check_input(input)
     client = await link.temporal(settings)
     workflow_id = id or f"{automation}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"[:-3]

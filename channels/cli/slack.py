@@ -3,14 +3,17 @@
 import asyncio
 import json
 import signal
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
+import httpx2
 import typer
 from temporalio.client import Client
 
-from channels.cli import link, screen
-from contracts.errors import PerdureError
+from channels.cli import console, link, screen
+from contracts.errors import BadInput, PerdureError
 from database import Database
+from devstack import slack_parts
 from ledger import directory
 from settings import Settings
 
@@ -22,12 +25,12 @@ SCOPES = [
 def register(program_: typer.Typer) -> None:
     """Add the commands."""
     commands = typer.Typer(no_args_is_help=True, help="Approvals in Slack.")
-    for name, command in (("serve", serve), ("check", check), ("manifest", manifest)):
+    for name, command in (("serve", serve), ("check", check), ("show", show), ("manifest", manifest)):
         commands.command(name)(command)
     program_.add_typer(commands, name="slack")
 
 
-def serve() -> None:
+def serve(build: Annotated[str, typer.Option("--build", hidden=True, help="Names this code.")] = "") -> None:
     """Show requests in Slack and take rulings from there, until Ctrl-C; one tenant's, PERDURE_TENANT."""
     settings = link.settings()
     screen.show("serving Slack until Ctrl-C")
@@ -77,7 +80,7 @@ async def _check(settings: Settings) -> list[dict[str, str]]:
         except PerdureError as error:
             return [*found, {"part": "bot token", "state": "no", "detail": str(error)}]
         found.append({"part": "bot token", "state": "ok", "detail": f"workspace {there.team}"})
-        for name, channel in {"(default)": settings.slack_channel, **settings.slack_channels}.items():
+        for name, channel in {"(default)": settings.slack_channel, "(alerts)": settings.slack_alerts, **settings.slack_channels}.items():
             if channel:
                 found.append(await _channel(web, name, channel))
     async with link.database(settings) as database:
@@ -110,6 +113,44 @@ async def _people(database: Database, tenant: str, team: str) -> list[dict[str, 
     if without:
         return [{"part": "people", "state": "ok", "detail": f"{len(known) - len(without)} of {len(known)}; without: {', '.join(without)}"}]
     return [{"part": "people", "state": "ok", "detail": f"all {len(known)} who may rule have an account"}]
+
+
+def show(as_json: link.Json = False) -> None:
+    """Show what stands in the fake workspace that `up --slack` started; its page has buttons to press."""
+    settings = link.settings()
+    found = link.run(_messages(settings))
+    if as_json:
+        screen.print_json(found)
+        return
+    for message in found:
+        where = f"{message['channel']}{' (thread)' if message['thread'] else ''}"
+        pressed = "  ".join(f"[{button}]" for button in message["buttons"])
+        screen.show(screen.styled(f"{where} {message['ts']}", "bold"))
+        screen.show("\n".join(part for part in (message["shown"], pressed) if part))
+    screen.show(f"{len(found) or 'no'} messages; press their buttons on {slack_parts.page(settings)}")
+
+
+async def _messages(settings: Settings) -> list[dict[str, Any]]:
+    from devstack.fake_slack.blocks import plain
+
+    try:
+        async with httpx2.AsyncClient(trust_env=False, timeout=5) as client:
+            found = (await client.get(f"{slack_parts.page(settings)}/messages")).json()
+    except httpx2.HTTPError:
+        raise BadInput(f"no fake Slack answers at {slack_parts.page(settings)}: `starter.py up --slack` starts one") from None
+    return [{**message, "shown": plain(message["blocks"]) or message["text"]} for message in found]
+
+
+async def let_in(settings: Settings) -> None:
+    """Give the person at this machine the account of the fake workspace, where they have none."""
+    from devstack.fake_slack.workspace import TEAM
+
+    async with link.database(settings) as database:
+        groups = await console.groups(database, settings.tenant)
+        async with database.transaction(settings.tenant) as tx:
+            me = await directory.person(tx, await console.local(tx, groups))
+            if me and me.slack_user is None and await directory.by_slack(tx, TEAM, slack_parts.YOU) is None:
+                await directory.put(tx, replace(me, slack_team=TEAM, slack_user=slack_parts.YOU), by=me.id)
 
 
 def manifest(

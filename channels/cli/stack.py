@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -11,6 +12,7 @@ from channels.cli import link, screen
 from channels.cli.automations import Folders
 from channels.cli.link import Json
 from channels.cli.reconcile import EVERY, schedule
+from channels.cli.slack import let_in
 from devstack import stack
 from devstack.progress import Progress as Say
 from settings import Settings
@@ -22,12 +24,17 @@ def register(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
-def up(as_json: Json = False) -> None:
-    """Start the stack of this machine: Postgres, Temporal, a model, mail and social stand-ins, the worker."""
+def up(
+    slack: Annotated[bool, typer.Option("--slack", help="Also start a fake Slack workspace, and the app in it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start the stack of this machine: Postgres, Temporal, a model, mail and social stand-ins, the worker, the console."""
     settings, applied = link.settings(), Folders()
     with progress() as say:
-        settings = link.run(stack.up(settings, say, prepare=applied.apply_all))
+        settings = link.run(stack.up(settings, say, prepare=applied.apply_all, slack=slack))
         link.run(_schedule(settings))
+        if slack:
+            link.run(let_in(settings))
     _show(link.run(stack.status(settings)), as_json=as_json)
     for problem in applied.problems.values():
         screen.complain(problem)

@@ -34,13 +34,20 @@ class Me(Message):
 
 
 class Inbox(Message):
-    """Which requests are wanted. ``age`` is how long they have waited at least."""
+    """Which requests are wanted. ``age`` is how long they have waited at least, ``after`` the last request of the page before."""
 
     group: str = Field("", max_length=100)
     age: Literal["", "1h", "8h", "1d"] = ""
     risk: Literal["", "low", "medium", "high"] = ""
     mine: bool = False
+    after: str = Field("", max_length=200)
     limit: int = Field(100, ge=1, le=1000)
+
+
+class Wanted(Inbox):
+    """The same for a program, which takes more at once."""
+
+    limit: int = Field(100, ge=1, le=10_000)
 
 
 class Asked(Message):
@@ -81,10 +88,11 @@ class AskedWhole(Asked):
 
 
 class Requests(Message):
-    """Requests, the one that has waited longest first."""
+    """Requests, the one that has waited longest first. ``waiting`` is how many fit, whether or not they are listed here."""
 
     requests: list[Asked]
     more: bool
+    waiting: int
 
 
 class Word(Strict):

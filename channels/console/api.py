@@ -1,14 +1,16 @@
 """The same by API: everything that the console shows and does, as JSON."""
 
 import asyncio
+import json
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from channels import explain, slots
+from channels.acts import NEEDS
 from channels.console import answers, calendar, inbox, memory, numbers, run, runs
-from channels.console.answers import Asked, AskedWhole, Done, RunBrief
+from channels.console.answers import AskedWhole, Done, RunBrief
 from channels.console.doors import API, Handler
 from channels.console.operation import ROOT, Operation, description
 from channels.console.risk import risk
@@ -25,9 +27,11 @@ async def me(visit: Visit, query: Any) -> answers.Me:
     return answers.Me(person=person.id, name=person.name, role=person.role, groups=sorted(person.groups), tenant=visit.tenant)
 
 
-async def requests(visit: Visit, query: answers.Inbox) -> answers.Requests:
-    items, more = await inbox.listed(visit, query)
-    return answers.Requests(requests=[Asked(**_asked(item.request)) for item in items], more=more)
+async def requests(visit: Visit, query: answers.Wanted) -> Response:
+    # As `answers.Requests` says, but of lines that are JSON when they come: there may be ten thousand.
+    found, more, waiting = await inbox.lines(visit, query)
+    body = f'{{"requests":[{",".join(found)}],"more":{json.dumps(more)},"waiting":{waiting}}}'
+    return Response(body, media_type="application/json")
 
 
 async def request(visit: Visit, query: Any) -> AskedWhole:
@@ -116,7 +120,7 @@ async def forget(visit: Visit, word: answers.Forget) -> answers.Done:
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", f"{ROOT}/me", "viewer", "Say who is asking", me, answers.Me),
-    Operation("GET", f"{ROOT}/requests", "viewer", "List what waits for a person", requests, answers.Requests, query=answers.Inbox),
+    Operation("GET", f"{ROOT}/requests", "viewer", "List what waits for a person", requests, answers.Requests, query=answers.Wanted),
     Operation("GET", f"{ROOT}/requests/{{request}}", "viewer", "Show one request with the action it is about", request, AskedWhole),
     Operation("POST", f"{ROOT}/requests/{{request}}/ruling", "approver", "Rule on a request", rule, answers.Ruled, body=answers.Word),
     Operation(
@@ -124,17 +128,19 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("GET", f"{ROOT}/runs", "viewer", "List runs", run_list, answers.RunList, query=answers.Runs),
     Operation("GET", f"{ROOT}/runs/{{run}}", "viewer", "Show a run with its plan and timeline", run_whole, answers.RunWhole),
-    Operation("POST", f"{ROOT}/runs/{{run}}/pause", "operator", "Let nothing new begin", operate("pause"), Done, body=answers.Because),
-    Operation("POST", f"{ROOT}/runs/{{run}}/resume", "operator", "Let a paused run go on", operate("resume"), Done, body=answers.Because),
-    Operation("POST", f"{ROOT}/runs/{{run}}/cancel", "operator", "End a run", operate("cancel"), Done, body=answers.Cancel),
-    Operation("POST", f"{ROOT}/runs/{{run}}/retry", "operator", "Try a step again", operate("retry"), Done, body=answers.Retry),
-    Operation("POST", f"{ROOT}/runs/{{run}}/fork", "operator", "Begin a new run in its past", operate("fork"), Done, body=answers.Fork),
-    Operation("POST", f"{ROOT}/runs/{{run}}/undo", "operator", "Undo what an ended run did", operate("undo"), Done, body=answers.Undo),
+    Operation("POST", f"{ROOT}/runs/{{run}}/pause", NEEDS["pause"], "Let nothing new begin", operate("pause"), Done, body=answers.Because),
+    Operation(
+        "POST", f"{ROOT}/runs/{{run}}/resume", NEEDS["resume"], "Let a paused run go on", operate("resume"), Done, body=answers.Because
+    ),
+    Operation("POST", f"{ROOT}/runs/{{run}}/cancel", NEEDS["cancel"], "End a run", operate("cancel"), Done, body=answers.Cancel),
+    Operation("POST", f"{ROOT}/runs/{{run}}/retry", NEEDS["retry"], "Try a step again", operate("retry"), Done, body=answers.Retry),
+    Operation("POST", f"{ROOT}/runs/{{run}}/fork", NEEDS["fork"], "Begin a new run in its past", operate("fork"), Done, body=answers.Fork),
+    Operation("POST", f"{ROOT}/runs/{{run}}/undo", NEEDS["undo"], "Undo what an ended run did", operate("undo"), Done, body=answers.Undo),
     Operation("GET", f"{ROOT}/calendar/{{automation}}", "viewer", "List what goes out when", entries, answers.Calendar),
-    Operation("POST", f"{ROOT}/calendar/{{automation}}/{{entry}}", "operator", "Move an entry", move, answers.Entry, body=answers.Move),
+    Operation("POST", f"{ROOT}/calendar/{{automation}}/{{entry}}", NEEDS["move"], "Move an entry", move, answers.Entry, body=answers.Move),
     Operation("GET", f"{ROOT}/numbers", "viewer", "Say how the house is doing", house_numbers, answers.Numbers, query=answers.Days),
     Operation("GET", f"{ROOT}/memory", "viewer", "Find what is remembered", facts, answers.Facts, query=answers.Find),
-    Operation("POST", f"{ROOT}/memory/forget", "admin", "Forget all about a subject", forget, Done, body=answers.Forget),
+    Operation("POST", f"{ROOT}/memory/forget", NEEDS["forget"], "Forget all about a subject", forget, Done, body=answers.Forget),
 )
 
 

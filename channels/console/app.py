@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from channels.acts import NEEDS
 from channels.console import api, calendar, inbox, login, memory, numbers, run, runs, stream
 from channels.console.doors import Handler, door, said
 from channels.console.house import House
@@ -20,7 +21,6 @@ from channels.console.shield import Shield
 from ledger.directory import Role
 
 STATIC = Path(__file__).parent / "static"
-OPERATOR: Role = "operator"
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 RULES: tuple[tuple[str, str, Role, Handler], ...] = (
     ("GET", "/inbox", "viewer", inbox.inbox),
@@ -32,13 +32,14 @@ RULES: tuple[tuple[str, str, Role, Handler], ...] = (
     ("POST", "/requests/{request}/edit", "approver", inbox.edit),
     ("GET", "/runs", "viewer", runs.page),
     ("GET", "/runs/{run}", "viewer", run.page),
-    *(("POST", f"/runs/{{run}}/{verb}", OPERATOR, run.operate(verb)) for verb in run.VERBS),
+    *(("POST", f"/runs/{{run}}/{verb}", NEEDS[verb], run.operate(verb)) for verb in run.VERBS),
     ("GET", "/calendar", "viewer", calendar.page),
-    ("POST", "/calendar/{automation}/{entry}", "operator", calendar.move),
+    ("POST", "/calendar/{automation}/{entry}", NEEDS["move"], calendar.move),
     ("GET", "/memory", "viewer", memory.page),
     ("GET", "/numbers", "viewer", numbers.page),
     ("GET", "/events", "viewer", stream.follow),
-    ("POST", "/memory/forget", "admin", memory.forget),
+    ("GET", "/alerts", "viewer", numbers.alerts),
+    ("POST", "/memory/forget", NEEDS["forget"], memory.forget),
     ("POST", "/logout", "viewer", login.out),
 )
 """Method, path, the least role, and what answers."""

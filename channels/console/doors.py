@@ -1,6 +1,5 @@
 """Who is let in where: each route is a door with a role, and whoever is turned away is put on record."""
 
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from secrets import compare_digest
@@ -14,13 +13,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from temporalio.service import RPCError
 
+from channels.acts import obstacle
 from channels.console.house import House
 from channels.console.visit import NotFound, Visit
 from channels.operating import AlreadyRunning
 from channels.slots import Late
 from contracts.errors import BadInput, PerdureError
 from contracts.message import complaint
-from ledger import directory, logins, records
+from ledger import directory, logins
 from ledger.directory import Bearer, Role
 
 LOG = structlog.get_logger(__name__)
@@ -28,8 +28,6 @@ Handler = Callable[[Visit], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 SAFE = frozenset({"GET", "HEAD"})
 API = "/api/"
-SCOPES: dict[Role, str] = {"viewer": "read", "approver": "decide", "operator": "operate", "admin": "admin"}
-"""What a token must be allowed for what needs a role."""
 SHOWN = 300  # characters of a path or a name on record
 
 
@@ -51,6 +49,8 @@ def door(role: Role, handler: Handler) -> Endpoint:
             visit = await _visit(house, request, role)
             _admit(visit, role)
             await _meant(visit)
+            if _is_page(visit):
+                visit.alerts = await house.banner.of(house.database, visit.tenant, visit.person)
             return await handler(visit)
         except Refusal as refusal:
             await audit(house, request, refusal)
@@ -71,7 +71,7 @@ async def _visit(house: House, request: Request, role: Role) -> Visit:
         raise Refusal(401, "nobody is logged in", audited=False)
     carried = house.cookies.read(cookie)
     if carried is None:
-        raise Refusal(401, "the session's cookie is forged or too old")
+        raise Refusal(401, "the session's cookie is forged")
     async with house.database.transaction(carried.tenant) as tx:
         named = await logins.person_of(tx, carried.session)
         person = await directory.person(tx, named) if named else None
@@ -92,7 +92,7 @@ async def known(visit: Visit) -> bool:
 async def _by_token(house: House, request: Request, said: str, role: Role) -> Visit:
     where = address(request)
     if house.token_limit.spent(where):
-        raise Refusal(429, "too many tokens that are none: try again in a minute", audited=False)
+        raise Refusal(429, "too many tokens that are none: try again in a minute")
     scheme, _, plain = said.partition(" ")
     tenant = directory.tenant_of(plain.strip()) if scheme.lower() == "bearer" else None
     bearer: Bearer | None = None
@@ -104,14 +104,13 @@ async def _by_token(house: House, request: Request, said: str, role: Role) -> Vi
         house.token_limit.wait(where)
         raise Refusal(401, "the token is unknown, has expired or was revoked")
     visit = Visit(request, house, tenant, bearer.person, "token")
-    if (wanted := SCOPES[role]) not in bearer.scopes:
-        raise Refusal(403, f"not allowed: the token needs the scope {wanted}", by=bearer.person.id, tenant=tenant)
+    if why := obstacle(bearer.person, role, bearer.scopes):
+        raise Refusal(403, why, by=bearer.person.id, tenant=tenant)
     return visit
 
 
 def _admit(visit: Visit, role: Role) -> None:
-    if not visit.may(role):
-        why = f"not allowed: needs the role {role}, and {visit.person.id} is {visit.person.role}"
+    if why := obstacle(visit.person, role):
         raise Refusal(403, why, by=visit.person.id, tenant=visit.tenant)
 
 
@@ -128,16 +127,19 @@ async def _meant(visit: Visit) -> None:
         raise Refusal(403, why, by=visit.person.id, tenant=visit.tenant)
 
 
+def _is_page(visit: Visit) -> bool:
+    """Whether a browser opens a page, and neither a part of one, nor a stream, nor data."""
+    return not (visit.partial or wants_data(visit.request)) and "text/html" in visit.request.headers.get("accept", "")
+
+
 async def audit(house: House, request: Request, refusal: Refusal) -> None:
-    """Put a refused attempt on record; of a flood from one address only the first of each minute."""
-    if not refusal.audited or house.audit_limit.wait(address(request)):
+    """Put a refused attempt on record; of a flood from one address the first of each minute, and how many more there were."""
+    if not refusal.audited:
         return
-    what = f"{request.method} {request.url.path}"[:SHOWN]
-    by = refusal.by[:SHOWN]
-    body = {"event": "refused", "signal": what, "why": refusal.why, "channel": "web", "by": by, "address": address(request)}
+    where, what = address(request), f"{request.method} {request.url.path}"[:SHOWN]
+    body = {"event": "refused", "signal": what, "why": refusal.why, "channel": "web", "by": refusal.by[:SHOWN], "address": where}
     try:
-        async with house.database.transaction(refusal.tenant or house.settings.tenant) as tx:
-            await records.append(tx, f"console/refused/{uuid.uuid4()}", "access", None, None, body)
+        await house.refusals.put(refusal.tenant or house.settings.tenant, where, body)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PerdureError) as error:
         LOG.warning("a refused attempt could not be put on record", error=f"{type(error).__name__}: {error}", **body)
 

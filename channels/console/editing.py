@@ -1,22 +1,28 @@
 """The form in which a person writes other arguments: one field for each, made from the tool's schema and checked against it."""
 
 import json
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from contracts.errors import BadInput
 from contracts.schemas import Checker, said
+from tools.invisible import INVISIBLE
 
 Kind = Literal["text", "number", "boolean", "json"]
 PREFIX = "arg."
 LONG = 80  # characters from which a text gets more than a line
+HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs"})
 NUMBERS: dict[str, type[int] | type[float]] = {"integer": int, "number": float}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One argument in the form. ``value`` is what stands in it, ``problem`` what is wrong with that."""
+    """One argument in the form. ``value`` is what stands in it, ``problem`` what is wrong with that.
+
+    A text with characters that nobody sees stands there as JSON, which writes them out: what is sent is what was seen.
+    """
 
     name: str
     kind: Kind
@@ -24,11 +30,14 @@ class Field:
     required: bool
     description: str
     problem: str = ""
+    escaped: bool = False
+    """Whether it is a text, written as JSON. Nothing else of the form changes by that."""
 
     @property
     def long(self) -> bool:
         """Whether it needs more than a line."""
-        return self.kind == "json" or len(self.value) > LONG or "\n" in self.value
+        lines = "\\n" if self.escaped else "\n"
+        return (self.kind == "json" and not self.escaped) or len(self.value) > LONG or lines in self.value
 
 
 def fields(
@@ -47,7 +56,8 @@ def fields(
         if given is not None:
             value = given.get(PREFIX + name, "")
         required, says = name in schema.get("required", ()), str(described.get(name, {}).get("description", ""))
-        found.append(Field(name, kind, value, required, says, (problems or {}).get(name, "")))
+        escaped = kind == "json" and described.get(name, {}).get("type") == "string" and isinstance(arguments.get(name), str)
+        found.append(Field(name, kind, value, required, says, (problems or {}).get(name, ""), escaped))
     return found
 
 
@@ -91,7 +101,7 @@ def _kind(schema: Mapping[str, Any], value: Any) -> Kind:
         case "boolean", bool() | None:
             return "boolean"
         case "string", str() | None:
-            return "text"
+            return "json" if value and next(_unseen(value), None) else "text"
         case _:
             return "json"
 
@@ -101,14 +111,29 @@ def _shown(kind: Kind, value: Any) -> str:
         return str(value or "")
     if kind == "boolean":
         return "true" if value is True else ""
-    return json.dumps(value, ensure_ascii=False, indent=2 if kind == "json" else None)
+    return written_out(json.dumps(value, ensure_ascii=False, indent=2 if kind == "json" else None))
+
+
+def written_out(text: str) -> str:
+    """Return JSON in which characters that nobody sees are written as escapes; it says the same."""
+    unseen = set(_unseen(text))
+    return "".join(json.dumps(character)[1:-1] if character in unseen else character for character in text) if unseen else text
+
+
+def _unseen(text: str) -> Iterator[str]:
+    """Yield the characters that show nothing, or change the order of others."""
+    if text.isascii() and text.isprintable():
+        return
+    for found in INVISIBLE.findall(text):
+        yield from found
+    yield from (character for character in text if unicodedata.category(character) in HIDDEN and character not in "\n\t")
 
 
 def _value(schema: Mapping[str, Any], field: Field) -> Any:
     match field.kind:
         case "text":
             # Browsers send line ends in their own way, whatever the text had.
-            return field.value.replace("\r\n", "\n")
+            return _seen(field.value.replace("\r\n", "\n"))
         case "boolean":
             return field.value == "true"
         case "number":
@@ -117,7 +142,15 @@ def _value(schema: Mapping[str, Any], field: Field) -> Any:
             except ValueError:
                 raise ValueError(f"{field.value[:40]!r} is no {schema['type']}") from None
         case "json":
-            return _json(field.value)
+            return _json(_seen(field.value.replace("\r\n", "\n")))
+
+
+def _seen(text: str) -> str:
+    """Return what was typed. Raises: ValueError where nobody could see what that is."""
+    if found := next(_unseen(text), None):
+        escape = json.dumps(found)[1:-1]
+        raise ValueError(f"it has U+{ord(found):04X}, which nobody sees: take it out (JSON may have it as {escape})")
+    return text
 
 
 def _json(text: str) -> Any:

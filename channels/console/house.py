@@ -9,16 +9,17 @@ from typing import Any
 import structlog
 from temporalio.client import Client
 
-from activities.sweeper import sender
 from channels.console import cookies
+from channels.console.banner import Banner
 from channels.console.cookies import Cookies
-from channels.console.limits import Limit
+from channels.console.limits import Limit, Seats
 from channels.console.templates import Templates
 from channels.desk import Desk
 from channels.events import Publisher
 from channels.operating import Connect
+from channels.refusals import Refusals
+from channels.waking import Waking
 from database import Database
-from ledger import outbox
 from policies.bundles import Bundles
 from settings import Settings
 from tools.registry import Registry
@@ -38,15 +39,21 @@ class House:
     cookies: Cookies
     connect: Connect
     desk: Desk = field(init=False)
+    _waking: Waking = field(init=False)
+    refusals: Refusals = field(init=False)
     templates: Templates = field(default_factory=Templates)
     login_limit: Limit = field(default_factory=lambda: Limit(tries=10, per_minute=10))
     token_limit: Limit = field(default_factory=lambda: Limit(tries=20, per_minute=10))
-    audit_limit: Limit = field(default_factory=lambda: Limit(tries=60, per_minute=60))
+    streams: Seats = field(default_factory=lambda: Seats(20))
+    """Live pages that one person may have open."""
+    banner: Banner = field(default_factory=Banner)
     _running: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     def __post_init__(self) -> None:
         settings = self.settings
-        self.desk = Desk(self.database, self._deliver, one_machine=settings.one_machine, secret=settings.secret)
+        self._waking = Waking(self.database, self.connect)
+        self.desk = Desk(self.database, self._waking, one_machine=settings.one_machine, secret=settings.secret)
+        self.refusals = Refusals(self.database, "web")
 
     @property
     def address(self) -> str:
@@ -62,20 +69,13 @@ class House:
 
     async def wake(self, tenant: str) -> None:
         """Deliver what waits in the outbox, soon: an answer does not wait for Temporal."""
-        self.soon(self._deliver(tenant))
+        self.soon(self._waking(tenant))
 
     def soon(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the answer; at the end of the console it is waited for."""
         task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-
-    async def _deliver(self, tenant: str) -> None:
-        try:
-            await outbox.deliver(self.database, tenant, sender(await self.connect()))
-        except Exception as error:
-            # What was ruled is ruled, and a worker delivers when Temporal is back.
-            LOG.warning("a wake-up is left to a worker", error=f"{type(error).__name__}: {error}")
 
     async def settled(self) -> None:
         """Wait for what is done beside answers."""

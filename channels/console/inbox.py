@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -11,13 +12,14 @@ from channels.console import editing
 from channels.console.answers import Inbox
 from channels.console.risk import RISKS, Risk, risk, sameness, together
 from channels.console.visit import NotFound, Visit
-from channels.desk import Filters
+from channels.desk import groups_of
 from contracts.approvals import RuleResult, Ruling, Verdict
 from contracts.errors import BadInput
 from ledger import approvals, feed
+from ledger import inbox as ledger
 from ledger.approvals import Request
+from ledger.inbox import Counts, Filters
 
-MOST = 1000
 GIST = 3  # arguments
 AGES = {"": 0.0, "1h": 3600.0, "8h": 28_800.0, "1d": 86_400.0}
 TOGETHER = 100  # requests in one word
@@ -39,29 +41,59 @@ class Item:
         return said[:GIST]
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of the inbox. counts: of all that wait. after: the query of the next page, empty on the last."""
+
+    items: list[Item]
+    counts: Counts
+    after: str
+
+
 async def inbox(visit: Visit) -> Response:
     """List what waits, by group, age and risk, oldest first."""
     wanted = Inbox.model_validate(dict(visit.request.query_params))
-    items, more = await listed(visit, wanted)
-    groups = visit.person.groups | {group for item in items for group in item.request.groups} | {wanted.group} - {""}
-    values: dict[str, Any] = {"items": items, "more": more, "groups": sorted(groups), "chosen": wanted, "risks": RISKS, "ages": AGES}
+    listing = await listed(visit, wanted)
     if visit.partial and visit.request.headers.get("hx-target") == "list":
-        return visit.page("list.html", **values)
+        return visit.page("list.html", listing=listing)
+    groups = visit.person.groups | set(listing.counts.groups) | {wanted.group} - {""}
     async with visit.house.database.transaction(visit.tenant) as tx:
         mark = await feed.mark(tx)
+    values: dict[str, Any] = {"listing": listing, "groups": sorted(groups), "chosen": wanted, "risks": RISKS, "ages": AGES}
     return visit.page("inbox.html", mark=mark, title="Inbox", **values)
 
 
-async def listed(visit: Visit, wanted: Inbox) -> tuple[list[Item], bool]:
-    """Return the requests that are wanted, and whether there are more."""
-    filters = Filters(
-        group=wanted.group or None, mine=wanted.mine, older_seconds=AGES[wanted.age], limit=MOST if wanted.risk else wanted.limit + 1
-    )
-    found = await visit.house.desk.open(visit.tenant, visit.person, filters)
-    chosen = [request for request in found if not wanted.risk or risk(request) == wanted.risk]
-    alike = Counter(map(sameness, chosen[: wanted.limit]))
-    items = [Item(request, risk(request), alike[same], same) for request in chosen[: wanted.limit] for same in [sameness(request)]]
-    return items, len(chosen) > wanted.limit
+async def listed(visit: Visit, wanted: Inbox) -> Listing:
+    """Return a page of the requests that are wanted, how many there are, and where the next page is."""
+    filters = filtered(wanted)
+    async with visit.house.database.transaction(visit.tenant) as tx:
+        mine = await groups_of(tx, visit.person) if wanted.mine else ()
+        found, counts = await ledger.listed(tx, filters, mine), await ledger.counts(tx, filters, mine)
+    chosen, more = found[: wanted.limit], len(found) > wanted.limit
+    alike = Counter(map(sameness, chosen))
+    items = [Item(request, risk(request), alike[same], same) for request in chosen for same in [sameness(request)]]
+    asked = {name: value for name, value in wanted.model_dump(mode="json", exclude_defaults=True).items() if name != "after"}
+    return Listing(items, counts, urlencode({**asked, "after": chosen[-1].id}) if more else "")
+
+
+async def lines(visit: Visit, wanted: Inbox) -> tuple[list[str], bool, int]:
+    """Return the same as lines of JSON, whether there are more, and how many there are."""
+    filters = filtered(wanted)
+    async with visit.house.database.transaction(visit.tenant) as tx:
+        mine = await groups_of(tx, visit.person) if wanted.mine else ()
+        found = await ledger.lines(tx, filters, mine)
+        # Where all are there they need not be counted again.
+        whole = len(found) <= wanted.limit and not wanted.after
+        count = len(found) if whole else (await ledger.counts(tx, filters, mine)).wanted
+    return found[: wanted.limit], len(found) > wanted.limit, count
+
+
+def filtered(wanted: Inbox) -> Filters:
+    """Return what the ledger is asked for: one more than is wanted, which tells that there are more."""
+    return Filters(
+        group=wanted.group or None, mine=wanted.mine, older_seconds=AGES[wanted.age], risk=wanted.risk or None, after=wanted.after or None,
+        limit=wanted.limit + 1,
+    )  # fmt: skip
 
 
 async def found(visit: Visit, id: str) -> Request:
@@ -150,11 +182,11 @@ async def bulk(visit: Visit) -> Response:
     chosen = {str(value).partition(":")[0]: str(value).partition(":")[2] for value in form.getlist("chosen")}
     results = await approved(visit, chosen, str(form.get("reason", "")))
     taken = sum(result.accepted for result in results)
-    items, more = await listed(visit, Inbox.model_validate({name: form[name] for name in Inbox.model_fields if form.get(name)}))
+    listing = await listed(visit, Inbox.model_validate({name: form[name] for name in Inbox.model_fields if form.get(name)}))
     said = f"{taken} approved" + "".join(f"; {result.request}: {result.message}" for result in results if not result.accepted)
     if not visit.partial:
         return RedirectResponse("/inbox", 303)
-    return visit.page("list.html", items=items, more=more, said=said, good=taken == len(results))
+    return visit.page("list.html", listing=listing, said=said, good=taken == len(results))
 
 
 async def approved(visit: Visit, chosen: dict[str, str], reason: str) -> list[RuleResult]:

@@ -1,8 +1,9 @@
-"""How often one address may try: a bucket that fills up again with time."""
+"""How often one address may try, a bucket that fills up again with time, and how much one person may hold open."""
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 KEPT = 10_000  # addresses remembered; the one that was silent for longest is forgotten first
@@ -34,3 +35,28 @@ class Limit:
         while len(self._left) > KEPT:
             self._left.popitem(last=False)
         return 0 if allowed else max(1, round((1 - left) * 60 / self.per_minute))
+
+
+@dataclass
+class Seats:
+    """So many at once for each, and no more."""
+
+    most: int
+
+    def __post_init__(self) -> None:
+        self._taken: Counter[Hashable] = Counter()
+
+    def full(self, whose: Hashable) -> bool:
+        """Tell whether there is none left."""
+        return self._taken[whose] >= self.most
+
+    @contextmanager
+    def taken(self, whose: Hashable) -> Generator[None]:
+        """Hold one for as long as the block runs."""
+        self._taken[whose] += 1
+        try:
+            yield
+        finally:
+            self._taken[whose] -= 1
+            if not self._taken[whose]:
+                del self._taken[whose]

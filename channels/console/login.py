@@ -30,7 +30,7 @@ async def by_link(request: Request) -> Response:
     """Log in whoever followed a link that `starter.py console` printed on this machine."""
     house: House = request.app.state.house
     try:
-        _not_too_often(house, request)
+        await _not_too_often(house, request)
         if not house.settings.one_machine or address(request) not in LOOPBACK:
             raise Refusal(403, "links log in on the one-machine stack only, from this machine")
         tenant = request.query_params.get("tenant", house.settings.tenant)
@@ -40,7 +40,8 @@ async def by_link(request: Request) -> Response:
             named = await logins.take(tx, request.query_params.get("key", ""))
             person = await directory.person(tx, named) if named else None
         if person is None or person.disabled:
-            raise Refusal(403, "this link was used already, or is too old: `starter.py console` prints another", tenant=tenant)
+            # On the installation's record: a tenant that anybody may name is nobody's.
+            raise Refusal(403, "this link was used already, or is too old: `starter.py console` prints another")
         return await _begun(house, tenant, person, "link", inside(request.query_params.get("next")))
     except Refusal as refusal:
         return await _refused(house, request, refusal)
@@ -50,7 +51,7 @@ async def start(request: Request) -> Response:
     """Send the browser to the issuer."""
     house: House = request.app.state.house
     try:
-        _not_too_often(house, request)
+        await _not_too_often(house, request)
         tenant = request.query_params.get("tenant", house.settings.tenant)
         if not TENANT.fullmatch(tenant):
             raise Refusal(403, "there is no such tenant")
@@ -68,7 +69,7 @@ async def callback(request: Request) -> Response:
     """Log in whom the issuer vouches for, if the directory knows them."""
     house: House = request.app.state.house
     try:
-        _not_too_often(house, request)
+        await _not_too_often(house, request)
         step = house.cookies.begun(request.cookies.get(house.cookies.step, ""))
         if step is None:
             raise Refusal(403, "this log-in was not begun in this browser, or took too long: begin again")
@@ -127,8 +128,14 @@ async def _begun(house: House, tenant: str, person: Person, way: str, whither: s
     return response
 
 
-def _not_too_often(house: House, request: Request) -> None:
-    if wait := house.login_limit.wait(address(request)):
+async def _not_too_often(house: House, request: Request) -> None:
+    limit, where = house.login_limit, address(request)
+    # A flood ends here; what gets through counts for all consoles together.
+    wait = limit.wait(where)
+    if not wait:
+        async with house.database.transaction(house.settings.tenant) as tx:
+            wait = await logins.wait(tx, where, tries=limit.tries, per_minute=limit.per_minute)
+    if wait:
         raise Refusal(429, f"too many tries: the next one is heard in {wait} s")
 
 

@@ -35,6 +35,12 @@ async def page(visit: Visit) -> Response:
     )  # fmt: skip
 
 
+async def alerts(visit: Visit) -> Response:
+    """Show the banner alone, as pages ask for it that stay open."""
+    visit.alerts = await visit.house.banner.of(visit.house.database, visit.tenant, visit.person)
+    return visit.page("banner.html")
+
+
 def _charts(by_day: Sequence[Day], by_tool: Sequence[ToolPace]) -> list[Chart]:
     runs: list[Row] = [(f"{day.day:%a %d %b}", day.runs, f"{day.runs} runs, {day.failed} failed") for day in by_day[-31:]]
     costs: list[Row] = [(f"{day.day:%a %d %b}", day.spent, dollars(day.spent)) for day in by_day[-31:]]

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
+from channels.acts import SCOPES
 from channels.console.answers import Nothing, Wrong
-from channels.console.doors import SCOPES, Handler
+from channels.console.doors import Handler
 from channels.console.visit import Visit
 from contracts.errors import BadInput
 from contracts.message import unkept

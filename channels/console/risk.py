@@ -12,7 +12,10 @@ RISKS: tuple[Risk, ...] = ("low", "medium", "high")
 
 
 def risk(request: Request) -> Risk:
-    """Return high for what cannot be undone or is not known, medium for what leaves the house or is about what failed, else low."""
+    """Return high for what cannot be undone or is not known, medium for what leaves the house or is about what failed, else low.
+
+    `ledger.inbox.RISK` says the same of many.
+    """
     if request.about.get("reversible") is not True or request.terms.get("above"):
         return "high"
     return "low" if request.about.get("effect") in ("read", "write") and request.question == "run" else "medium"

@@ -12,6 +12,7 @@ from channels.operating import Operator
 from contracts.errors import BadInput
 from contracts.operations import Word
 from ledger import runs
+from ledger.alerts import Alert
 from ledger.directory import Person, Role
 from ledger.runs import RunRow
 
@@ -33,6 +34,8 @@ class Visit:
     way: Literal["session", "token"]
     csrf: str = ""
     """What a form of this session has to say; a token needs none."""
+    alerts: tuple[Alert, ...] = ()
+    """What the person has to be told on whatever page it is."""
 
     @property
     def channel(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channels import explain, standing
+from channels.acts import NEEDS, obstacle
 from channels.card import card
 from channels.desk import Filters
 from channels.slack import home, who
@@ -101,8 +102,7 @@ class Commands:
 
     async def _operated(self, person: Person, what: str, rest: str) -> Answer:
         name, _, reason = rest.partition(" ")
-        if not person.at_least("operator"):
-            why = f"not allowed: {what} needs the role operator, and {person.id} is {person.role}"
+        if why := obstacle(person, NEEDS[what]):
             await who.refused(self._parts.database, self._parts.tenant, person.id, what, why)
             return Answer(mrkdwn(why, 300))
         found, word = await self._run(name), Word(by=person.id, reason=reason[:500])

@@ -9,6 +9,7 @@ import structlog
 
 from channels.desk import Desk
 from channels.slack import postings
+from channels.slack.alerts import Alerts
 from channels.slack.markup import mrkdwn
 from channels.slack.message import Rendered, message
 from channels.slack.postings import Note, Posting
@@ -30,10 +31,14 @@ TOKEN = {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "tok
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """Where requests are shown. of_group: approval group -> a channel's id; the default takes the rest, None nothing."""
+    """Where requests are shown. of_group: approval group -> a channel's id; the default takes the rest, None nothing.
+
+    alerts: the channel that alerts go to; None: those of their groups, and the admins.
+    """
 
     of_group: Mapping[str, str]
     default: str | None
+    alerts: str | None = None
 
     def of(self, groups: Sequence[str]) -> list[str]:
         """Return the channels of these groups, in their order."""
@@ -59,6 +64,7 @@ class Poster:
         self._desk = desk
         self._workspace = workspace
         self._channels = channels
+        self._alerts = Alerts(database, tenant, workspace, channels.alerts, channels.of)
         self._quiet_until = 0.0
         self._forgotten = float("-inf")
 
@@ -88,6 +94,7 @@ class Poster:
                 await self._rewrite(posting)
             for note in notes:
                 await self._tell(note)
+            await self._alerts.look()
         except TransientError as error:
             self._rest(error)
         except Refused as error:

@@ -17,9 +17,9 @@ from channels.slack.door import Door, Once
 from channels.slack.parts import Parts
 from channels.slack.poster import Channels, Poster
 from channels.slack.socket import Socket
-from channels.slack.waking import Waking
 from channels.slack.who import CHANNEL
 from channels.slack.work import Work
+from channels.waking import Waking
 from contracts.errors import BadInput
 from database import Database
 from settings import Settings
@@ -54,7 +54,7 @@ async def opened(settings: Settings, database: Database, connect: Connect, *, pi
     Raises: BadInput where a secret or a channel is missing, Refused where Slack does not believe the token.
     """
     work, wake = Work(), Waking(database, connect)
-    channels = Channels(settings.slack_channels, settings.slack_channel)
+    channels = Channels(settings.slack_channels, settings.slack_channel, settings.slack_alerts)
     if channels.default is None and not channels.of_group:
         raise BadInput("no channel of Slack is named: set PERDURE_SLACK_CHANNEL, or PERDURE_SLACK_CHANNELS as JSON")
     desk = Desk(database, wake, one_machine=settings.one_machine, secret=settings.secret)

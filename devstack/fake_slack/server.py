@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -15,6 +16,7 @@ from starlette.websockets import WebSocket
 
 from devstack import web_server
 from devstack.fake_slack.faults import Faults
+from devstack.fake_slack.page import OwnPagesOnly, Page
 from devstack.fake_slack.people import People
 from devstack.fake_slack.sockets import Sockets
 from devstack.fake_slack.workspace import Workspace
@@ -26,11 +28,13 @@ BOT_TOKEN, APP_TOKEN, SIGNING_SECRET = "xoxb-fake", "xapp-fake", "fake-signing-s
 class FakeSlack:
     """One workspace, served. api_url: what the app calls, in place of `https://slack.com/api/`."""
 
-    def __init__(self, signing_secret: str = SIGNING_SECRET) -> None:
+    def __init__(self, signing_secret: str = SIGNING_SECRET, viewer: str = "") -> None:
+        """viewer: who presses on its page."""
         self.faults = Faults.model_validate({})
         self.workspace = Workspace(self.faults)
         self.sockets = Sockets(self.workspace, self.faults)
         self.people = People(self.workspace, self.sockets, signing_secret)
+        self.page = Page(self.workspace, self.people, viewer)
         self.base_url = ""
 
     @property
@@ -49,7 +53,12 @@ class FakeSlack:
                 Route("/faults", self.set_faults, methods=["PUT"]),
                 Route("/messages", self.list_messages, methods=["GET"]),
                 Route("/press", self.press, methods=["POST"]),
-            ]
+                Route("/connected", self.connected, methods=["GET"]),
+                Route("/", self.page.show, methods=["GET"]),
+                Route("/page/press", self.page.press, methods=["POST"]),
+                Route("/page/submit", self.page.submit, methods=["POST"]),
+            ],
+            middleware=[Middleware(OwnPagesOnly)],
         )
 
     async def call(self, request: Request) -> Any:
@@ -90,6 +99,10 @@ class FakeSlack:
     async def list_messages(self, request: Request) -> Response:
         """Return every message that stands."""
         return JSONResponse([vars(each) | {"buttons": each.buttons} for each in self.workspace.messages])
+
+    async def connected(self, request: Request) -> Response:
+        """Tell whether the app has a socket open."""
+        return JSONResponse({}, 200 if self.sockets.standing else 503)
 
     async def press(self, request: Request) -> Response:
         """Press a button: `{"user": …, "ts": …, "action": …}`."""

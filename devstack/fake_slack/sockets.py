@@ -49,6 +49,11 @@ class Sockets:
         """Whether the app is in socket mode: it has connected, though its socket may be dropped at the moment."""
         return self.connections > 0
 
+    @property
+    def standing(self) -> bool:
+        """Whether a socket is open now."""
+        return bool(self._sockets)
+
     async def connected(self) -> None:
         """Wait until a socket is open."""
         while not self._sockets:

@@ -66,6 +66,8 @@ async def test_a_run_is_paused_resumed_and_cancelled_with_what_it_did_left(own: 
     await own.plan(BLOG, NEWSLETTER)
     await own.start("stopped")
     requests = await own.waiting("stopped", 2)
+    clear(await own.starter("pause", "stopped", "--by", "ann"), 1, "the directory has nobody 'ann'")
+    assert (await own.starter("people", "add", "ann", "--role", "operator")).code == 0
     assert "stopped is paused: what runs comes to its end" in (await own.starter("pause", "stopped", "--by", "ann")).out
     again = await own.starter("pause", "stopped", "--json")
     assert again.json["accepted"] and not again.json["changed"] and "paused by ann since" in again.json["message"]

@@ -9,10 +9,14 @@ import pytest
 
 from channels import events
 from channels.events import Publisher
+from channels.speech import Progress
 from contracts.errors import BadInput
 from database import SEARCH_PATH, Database
-from ledger import feed, records
+from ledger import decisions, feed, records, runs, said_so_far
+from ledger.decisions import Hold
 from ledger.feed import Entry
+from ledger.said_so_far import Key, State
+from tests.integration.ledger import rows
 from tests.integration.ledger.rows import LINEAGE
 from tests.servers import until
 
@@ -43,6 +47,7 @@ class Page:
 
     def __init__(self) -> None:
         self.seen: list[Entry] = []
+        self.heard: list[Progress] = []
 
     @property
     def names(self) -> list[str]:
@@ -50,8 +55,31 @@ class Page:
 
     async def follow(self, publisher: Publisher, database: Database, lineage: str | None, after: str) -> None:
         async for entry in events.entries(publisher, database, "default", lineage, after):
-            if entry:
+            if isinstance(entry, Progress):
+                self.heard.append(entry)
+            elif entry:
                 self.seen.append(entry)
+
+    @property
+    def text(self) -> dict[str, str]:
+        """What the page shows of each call, superseded ones in brackets."""
+        texts: dict[Key, tuple[str, str]] = {}
+        for progress in self.heard:
+            if progress.whole:
+                texts = {}
+            for call in progress.calls:
+                before = "" if call.anew else texts[call.key][1]
+                texts[call.key] = call.state, before + call.text
+            for key in progress.gone:
+                texts.pop(key, None)
+        shown = {"/".join(map(str, key[1:])): said for key, said in texts.items()}
+        return {call: f"[{text}]" if state == "superseded" else text for call, (state, text) in shown.items()}
+
+    async def until_shown(self, **texts: str) -> None:
+        async def shown() -> bool:
+            return self.text == {key.replace("_", "/"): text for key, text in texts.items()}
+
+        await until(shown)
 
     async def until(self, count: int) -> None:
         async def come() -> bool:
@@ -157,3 +185,90 @@ async def test_records_of_another_tenant_are_not_told(publisher: Publisher, data
 def test_a_position_that_is_none_is_refused(after: str) -> None:
     with pytest.raises(BadInput, match="not one"):
         events.position(after)
+
+
+async def deciding(database: Database, step: str = "d1", lineage: str = LINEAGE) -> Hold:
+    """Take a decision, as one attempt more."""
+    async with database.transaction("default") as tx:
+        await runs.open_run(tx, rows.run(lineage), limit_micros=1_000_000)
+        taken = await decisions.take(tx, lineage, step)
+    assert taken is not None
+    return taken.hold
+
+
+async def say(database: Database, hold: Hold, text: str, *, idx: int = 0, state: State = "saying", said: int | None = None) -> None:
+    async with database.once("default") as tx:
+        await said_so_far.write(tx, hold, idx, state, len(text) if said is None else said, text)
+
+
+async def test_what_a_model_says_reaches_the_pages_of_its_run_piece_by_piece(publisher: Publisher, database: Database) -> None:
+    begin, hold = await mark(database), await deciding(database)
+    async with watching(publisher, database, begin) as page, watching(publisher, database, begin, None) as all:
+        await say(database, hold, "one")
+        await page.until_shown(d1_1_0="one")
+        await say(database, hold, "one, two \U0001f600")
+        await page.until_shown(d1_1_0="one, two \U0001f600")
+        assert page.heard[-1].calls[0].text == ", two \U0001f600", "only what is new is sent"
+        # A page that comes in the middle is shown all of it, and goes on with the others.
+        async with watching(publisher, database, begin) as late:
+            await late.until_shown(d1_1_0="one, two \U0001f600")
+            await say(database, hold, "one, two \U0001f600, three", state="done")
+            for each in (late, page):
+                await each.until_shown(d1_1_0="one, two \U0001f600, three")
+    assert all.heard == []
+
+
+async def test_what_an_attempt_said_is_superseded_by_the_next_one_and_gone_with_the_record(
+    publisher: Publisher, database: Database
+) -> None:
+    begin, hold = await mark(database), await deciding(database)
+    async with watching(publisher, database, begin) as page:
+        await say(database, hold, "look it up", state="done")
+        await say(database, hold, "half an ans", idx=2)
+        await page.until_shown(d1_1_0="look it up", d1_1_2="half an ans")
+        again = await deciding(database)
+        # What is in the journal counts in the next attempt too.
+        await page.until_shown(d1_1_0="look it up", d1_1_2="[half an ans]")
+        await say(database, hold, "half an answer, too late", idx=2)
+        await say(database, again, "an answer", idx=2)
+        await page.until_shown(d1_1_0="look it up", d1_1_2="[half an ans]", d1_2_2="an answer")
+        async with database.transaction("default") as tx:
+            await decisions.finish(tx, again, {}, {"event": "decided"})
+        await page.until_shown()
+        await page.until(1)
+        await say(database, again, "more", idx=3)
+        async with database.transaction("default") as tx:
+            assert await said_so_far.shown(tx, [LINEAGE]) == []
+            assert await said_so_far.sweep(tx) == 3
+
+
+async def test_of_a_long_answer_the_end_is_shown(publisher: Publisher, database: Database) -> None:
+    begin, hold = await mark(database), await deciding(database)
+    async with watching(publisher, database, begin) as page:
+        await say(database, hold, "a" * 10)
+        await page.until_shown(d1_1_0="a" * 10)
+        await say(database, hold, "b" * 70_000, said=200_000)
+        await page.until_shown(d1_1_0="b" * said_so_far.LONGEST)
+        assert page.heard[-1].calls[0].anew
+
+
+async def test_only_runs_that_somebody_watches_are_listened_to(publisher: Publisher, database: Database) -> None:
+    begin, hold = await mark(database), await deciding(database, lineage="another")
+    await say(database, hold, "unheard")
+    async with watching(publisher, database, begin) as page, watching(publisher, database, begin, "another") as other:
+        await other.until_shown(d1_1_0="unheard")
+        await note(database, "a")
+        await page.until(1)
+    assert [progress.calls for progress in page.heard] == [()]
+
+
+async def test_what_is_said_of_ended_runs_is_swept_and_what_is_said_now_is_not(database: Database) -> None:
+    here, there = await deciding(database), await deciding(database, lineage="another")
+    for hold in (here, there):
+        await say(database, hold, "x")
+    async with database.transaction("default") as tx:
+        assert await said_so_far.sweep(tx) == 0
+        await tx.execute("UPDATE run SET status = 'failed' WHERE tenant = 'default' AND lineage = $1", "another")
+        assert await said_so_far.sweep(tx) == 1
+        await tx.execute("UPDATE said_so_far SET at = at - interval '2 hours' WHERE tenant = 'default'")
+        assert await said_so_far.sweep(tx) == 1

@@ -28,6 +28,7 @@ async def _old(database: Database, owner_database_url: str) -> None:
 def terminal(_old: None, database_url: str, owner_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("PERDURE_DATABASE_URL", database_url)
     monkeypatch.setenv("PERDURE_OWNER_DATABASE_URL", owner_database_url)
+    monkeypatch.setenv("PERDURE_ONE_MACHINE", "true")
 
     def run(*words: str) -> Result:
         app = typer.Typer()
@@ -69,3 +70,19 @@ def test_only_an_owner_may_vacuum(terminal: Terminal, monkeypatch: pytest.Monkey
     said = terminal("expire", "--vacuum")
     assert said.exit_code != 0
     assert "set PERDURE_OWNER_DATABASE_URL" in said.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--every", "PT24H", "--dry-run"], "--every and --dry-run exclude each other"),
+        (["--every", "never", "--vacuum"], "--every and --vacuum exclude each other"),
+        (["--every", "PT1S"], "--every PT1S is too often: PT10S is the least"),
+        (["--every", "daily"], "--every 'daily' is no length of time"),
+        (["--every", "PT24H", "--tenant", "nobody"], "tenant 'nobody' does not exist"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_one_clear_error(terminal: Terminal, words: list[str], message: str) -> None:
+    said = terminal("expire", *words)
+    assert said.exit_code != 0
+    assert message in " ".join(said.output.split())

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from channels.cli import approvals as commands
-from channels.cli import link, people
+from channels.cli import link, people, terminal
 from contracts.approvals import Ruling
 from contracts.errors import BadInput
 from database import Database
-from ledger import approvals, signatures
+from ledger import approvals, directory, signatures
 from ledger.approvals import Request
+from ledger.directory import Person
 from settings import Settings
 from tests.integration.ledger.people import asked
 
@@ -26,9 +26,10 @@ Typed = Callable[..., Result]
 
 
 @pytest.fixture
-def typed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """Type a command against a fresh database."""
+def typed(database_url: str, owner_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """Type a command against a fresh database, as who administers it."""
     monkeypatch.setenv("PERDURE_DATABASE_URL", database_url)
+    monkeypatch.setenv("PERDURE_OWNER_DATABASE_URL", owner_database_url)
     # Nobody listens there: what is ruled is ruled all the same.
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
     app = typer.Typer()
@@ -91,11 +92,12 @@ def test_a_token_says_who_is_at_the_terminal(typed: Typed, database_url: str, mo
     typed("people", "add", "ann", "--group", "finance")
     typed("people", "add", "bob", "--group", "editor")
     assert "believes signed rulings only" in told(typed("approve", "apr-1", "--by", "ann"))
-    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "bob").stdout.strip())
+    bob, reading, ann = (typed("people", "token", *words).stdout.strip() for words in (["bob"], ["ann", "--scope", "read"], ["ann"]))
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", bob)
     assert "needs group finance" in told(typed("approve", "apr-1", "--by", "ann"))
-    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "ann", "--scope", "read").stdout.strip())
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", reading)
     assert "with the scope `decide`" in told(typed("approve", "apr-1"))
-    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "ann").stdout.strip())
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", ann)
     assert "approved by ann" in told(typed("approve", "apr-1")) and "already decided by ann" in told(typed("approve", "apr-1"))
     numbers = json.loads(typed("people", "numbers", "--json").stdout)
     assert numbers["doubtful"] == [] and set(numbers["times"]) == {"channel", "role", "automation", "person"}
@@ -105,13 +107,13 @@ def test_who_starts_a_run_is_whom_the_token_names(typed: Typed, database_url: st
     async def starter(by: str | None = None) -> str:
         settings = Settings()
         async with link.database(settings) as database:
-            return await commands.at_terminal(settings, database, "default", by)
+            return await terminal.named(settings, database, "default", by)
 
     typed("people", "add", "ann")
     assert asyncio.run(starter("bob")) == "bob"
     monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", "ann", "--scope", "read").stdout.strip())
     assert asyncio.run(starter()) == "ann" and asyncio.run(starter("bob")) == "ann"
-    typed("people", "disable", "ann")
+    on(database_url, lambda tx: directory.put(tx, Person("ann", "Ann", "approver", disabled=True), "test"))
     with pytest.raises(BadInput, match="no token of tenant default"):
         asyncio.run(starter())
 
@@ -138,6 +140,7 @@ def test_a_signal_is_printed_signed_for_the_person_at_the_terminal(
 def test_the_glass_is_broken_by_two_and_reviewed_by_a_third(typed: Typed, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     put(database_url, asked(("finance", 2), break_glass=["ops"]))
     for name in ("ann", "bob"):
+        monkeypatch.delenv("PERDURE_SECRET_API_TOKEN", raising=False)
         typed("people", "add", name, "--group", "ops")
         monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", typed("people", "token", name).stdout.strip())
         said = told(typed("break-glass", "apr-1", "--reason", "the site is down and people wait"))

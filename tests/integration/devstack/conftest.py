@@ -12,7 +12,9 @@ from devstack import stack
 from settings import Settings
 from tests import servers
 
-PORTS = ("temporal_port", "temporal_ui_port", "model_port", "smtp_port", "receiver_port", "metrics_port", "console_port")
+PORTS = (
+    "temporal_port", "temporal_ui_port", "model_port", "smtp_port", "receiver_port", "metrics_port", "console_port", "fake_slack_port",
+)  # fmt: skip
 PARTS = ("temporal", "postgres", "mail", "social")
 
 

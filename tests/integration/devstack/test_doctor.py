@@ -26,17 +26,34 @@ def wrong(found: dict[str, Check]) -> set[str]:
 
 async def test_before_the_first_up_every_missing_part_has_a_mend(settings: Read) -> None:
     found = await examined(settings)
-    assert wrong(found) == {"temporal", "postgres", "model", "mail", "social", "worker"}
+    assert wrong(found) == {"temporal", "postgres", "model", "mail", "social", "worker", "console"}
     assert all("starter.py up" in found[name].fix for name in wrong(found))
 
 
 async def test_what_is_up_is_found_well(settings: Read) -> None:
     await stack.up(settings(), parts=PARTS)
     found = await examined(settings)
-    assert wrong(found) == {"model", "worker"}
+    assert wrong(found) == {"model", "worker", "console"}
     assert found["temporal settings"].detail == "tuned"
     assert found["role"].detail == "perdure_app is bound"
     assert {"clock", "pgvector", "ports", "disk"} <= set(found)
+
+
+async def test_the_console_is_listed_with_its_address_and_slack_with_how_it_is_set_up(
+    settings: Read, monkeypatch: pytest.MonkeyPatch, owner_database_url: str
+) -> None:
+    before = await examined(settings)
+    assert before["console"].fix == "run `starter.py up`" and "`starter.py up --slack`" in before["slack"].detail
+    monkeypatch.setenv("PERDURE_SECRET_SLACK_BOT_TOKEN", "xoxb-1")
+    assert (await examined(settings))["slack"].detail == "no way in, no channel"
+    monkeypatch.setenv("PERDURE_SECRET_SLACK_APP_TOKEN", "xapp-1")
+    monkeypatch.setenv("PERDURE_SLACK_CHANNEL", "C1")
+    assert (await examined(settings))["slack"] == Check("slack", True, "socket mode")
+    monkeypatch.setenv("PERDURE_DATABASE_URL", owner_database_url)
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    assert "is not served here" in (await examined(settings))["console"].detail
+    monkeypatch.setenv("PERDURE_SECRET_CONSOLE_KEY", "k" * 32)
+    assert not (await examined(settings))["console"].ok
 
 
 async def test_a_part_that_died_is_named(settings: Read) -> None:

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.console import Console, RenderableType
@@ -41,3 +42,9 @@ def test_a_brief_card_has_the_essentials_and_what_to_type() -> None:
 
 def test_a_command_for_another_tenant_names_it() -> None:
     assert cards.commands(REQUEST, "acme")[0].endswith("approve apr-1 --tenant acme")
+
+
+def test_whoever_is_asked_whether_to_do_it_again_is_told_how_to_say_that_it_happened() -> None:
+    assert len(cards.commands(REQUEST, "acme")) == 2
+    again = cards.commands(replace(REQUEST, question="again"), "acme")
+    assert again[2].endswith("reject apr-1 --reason \"…\" --tenant acme --happened --output '{…}'")

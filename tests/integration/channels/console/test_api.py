@@ -49,6 +49,19 @@ async def test_what_waits_is_listed_shown_and_ruled_on(console: Console, machine
     assert found.ruling is not None and found.ruling["channel"] == "api" and found.ruled_by == "ada"
 
 
+async def test_what_waits_is_listed_page_by_page_or_all_in_one(console: Console, machine: httpx2.AsyncClient) -> None:
+    for nth in range(3):
+        await console.asked(f"apr-{nth}", step=f"s{nth}")
+    first = (await machine.get("/api/v1/requests", params={"limit": 2})).json()
+    assert [one["request"] for one in first["requests"]] == ["apr-0", "apr-1"] and first["more"] is True and first["waiting"] == 3
+    rest = (await machine.get("/api/v1/requests", params={"limit": 2, "after": "apr-1"})).json()
+    assert [one["request"] for one in rest["requests"]] == ["apr-2"] and rest["more"] is False and rest["waiting"] == 3
+    whole = (await machine.get("/api/v1/requests", params={"limit": 10_000, "risk": "low"})).json()
+    assert len(whole["requests"]) == whole["waiting"] == 3 and whole["more"] is False
+    assert (await machine.get("/api/v1/requests", params={"risk": "high"})).json() == {"requests": [], "more": False, "waiting": 0}
+    assert (await machine.get("/api/v1/requests", params={"limit": 10_001})).status_code == 400
+
+
 async def test_runs_are_listed_page_by_page_and_shown(console: Console, machine: httpx2.AsyncClient) -> None:
     await console.asked()
     first = (await machine.get("/api/v1/runs", params={"limit": 1})).json()

@@ -25,6 +25,18 @@ async def test_what_waits_is_listed_oldest_first_and_filtered(console: Console) 
         assert (await ada.load("/inbox?age=never")).status_code == 400
 
 
+async def test_a_page_says_how_many_wait_and_leads_to_the_next(console: Console) -> None:
+    for nth in range(5):
+        await console.asked(f"apr-{nth}", step=f"s{nth}", groups=["owner" if nth == 4 else "editor"])
+    async with console.visitor("ada") as ada:
+        page = (await ada.load("/inbox?limit=2&group=editor")).text
+        assert ">4 waiting" in page and "apr-1" in page and "apr-2" not in page and "<option>owner</option>" in page
+        after = BeautifulSoup(page, "html.parser").select_one('a[href*="after="]')
+        assert after is not None
+        page = (await ada.load(str(after["href"]))).text
+        assert ">4 waiting" in page and "apr-1" not in page and "apr-3" in page and "after=" not in page.partition('id="list"')[2]
+
+
 async def test_a_card_shows_the_action_and_its_digest_and_notes_the_first_look(console: Console) -> None:
     await console.asked(arguments={"title": "Retries <b>once</b>", "text": "long\ntext"})
     async with console.visitor("ann") as ann:

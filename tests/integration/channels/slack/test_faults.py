@@ -1,6 +1,7 @@
 """What goes wrong between Slack and Perdure: nothing is ruled twice, nothing forged is ruled at all, and no message is lost."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from channels.slack import program
 from contracts.approvals import Rung
 from database import Database
 from devstack.fake_slack.faults import Signature
-from ledger import approvals
+from ledger import approvals, refusals
 from tests.integration.ledger import rows
 from tests.integration.ledger.rows import in_seconds
+from tests.servers import until
 from tests.slack import ANN, CHANNEL, FINANCE, Stand, no_temporal, standing
 
 
@@ -59,6 +61,41 @@ async def test_two_hundred_forged_deliveries_at_once_rule_nothing_and_are_all_on
     # Where they come faster than they can be put on record, some get no answer in time: they are on record all the same.
     assert statuses <= {401, 0} and len(await stand.refusals()) == 200
     assert (await stand.request()).state == "pending"
+
+
+async def refused_in_number(stand: Stand) -> int:
+    """Count what was refused, on record by itself or not."""
+    query = """
+    SELECT (SELECT coalesce(sum(coalesce((body ->> 'count')::int, 1)), 0) FROM record WHERE tenant = 'default' AND kind = 'access'
+               AND body ->> 'event' LIKE 'refused%')
+         + (SELECT coalesce(sum(count - told), 0) FROM refusal WHERE tenant = 'default')
+    """
+    async with stand.database.transaction("default") as tx:
+        return int(await tx.value(query))
+
+
+async def test_of_two_thousand_forged_deliveries_none_counts_and_the_ledger_keeps_their_number_in_few_rows(stand: Stand) -> None:
+    await stand.ask()
+    kinds: list[Signature] = ["bad", "stale", "early", "words", "missing"]
+    for kind in kinds:
+        stand.fake.faults.signature = kind
+        for _ in range(16):
+            replies = await asyncio.gather(*(stand.fake.people.press(ANN, stand.card, "approve") for _ in range(25)))
+            assert {reply.status for reply in replies} <= {401, 0}
+
+    async def all_counted() -> bool:
+        return await refused_in_number(stand) == 2000
+
+    await until(all_counted)
+    assert (await stand.request()).state == "pending" and await stand.rulings() == 0
+    async with stand.database.transaction("default") as tx:
+        await tx.execute("UPDATE refusal SET minute = minute - interval '1 day' WHERE tenant = 'default'")
+        await refusals.close(tx)
+        found = await tx.fetch("SELECT body FROM record WHERE tenant = 'default' AND kind = 'access' ORDER BY seq")
+    assert await all_counted()
+    events = Counter(row["body"]["event"] for row in found)
+    # However many minutes the test took: each line that says how many more there were goes with a hundred records.
+    assert events["refused"] < 2000 and 1 <= events["refused more"] <= events["refused"] // refusals.MOST
 
 
 async def test_a_signed_delivery_that_says_nothing_sensible_is_no_error(stand: Stand) -> None:

@@ -1,0 +1,60 @@
+"""Refused attempts of anybody's: the first of each minute are records, the rest is counted, so that nobody fills the ledger."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from database import Tx
+from ledger import records
+
+MOST, MOST_OF_ALL = 100, 1000
+"""Records a minute: of one source, and of one channel."""
+SOURCES = 1000
+"""Sources that are told apart within a minute; all others are one."""
+OTHERS = "others"
+SEEN = """
+SELECT count(*) AS sources, coalesce(bool_or(source = $3), false) AS known, coalesce(sum(told), 0)::bigint AS told FROM refusal
+ WHERE tenant = $1 AND channel = $2 AND minute = date_trunc('minute', now())
+"""
+BEGIN = """
+INSERT INTO refusal (tenant, channel, source, minute) VALUES ($1, $2, $3, date_trunc('minute', now())) ON CONFLICT DO NOTHING
+"""
+TOLD = "SELECT told FROM refusal WHERE tenant = $1 AND channel = $2 AND source = $3 AND minute = date_trunc('minute', now()) FOR UPDATE"
+COUNT = """
+UPDATE refusal SET count = count + $4, told = told + $5
+ WHERE tenant = $1 AND channel = $2 AND source = $3 AND minute = date_trunc('minute', now())
+"""
+# One that somebody still counts in is left for the next time.
+OVER = """
+DELETE FROM refusal r
+ USING (SELECT channel, source, minute FROM refusal WHERE tenant = $1 AND minute < date_trunc('minute', now()) FOR UPDATE SKIP LOCKED) o
+ WHERE r.tenant = $1 AND (r.channel, r.source, r.minute) = (o.channel, o.source, o.minute)
+RETURNING r.channel, r.source, r.minute, r.count - r.told AS more
+"""
+
+
+async def add(tx: Tx, channel: str, attempts: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Count attempts that were refused, and put the first of each source on record. attempts: source -> what the records say."""
+    await close(tx)
+    # In one order, so that two who count at once wait for each other and never both.
+    for source in sorted(attempts):
+        bodies = attempts[source]
+        seen = await tx.row(SEEN, tx.tenant, channel, source)
+        assert seen is not None
+        name = source if seen["known"] or seen["sources"] < SOURCES else OTHERS
+        # Locked before it is changed; should somebody have closed it meanwhile, it begins anew.
+        while (told := await tx.value(TOLD, tx.tenant, channel, name)) is None:
+            await tx.execute(BEGIN, tx.tenant, channel, name)
+        room = max(0, min(len(bodies), MOST - told, MOST_OF_ALL - seen["told"]))
+        await tx.execute(COUNT, tx.tenant, channel, name, len(bodies), room)
+        for body in bodies[:room]:
+            await records.append(tx, f"{channel}/refused/{uuid.uuid4()}", "access", None, None, body)
+
+
+async def close(tx: Tx) -> None:
+    """Put on record how many more there were in the minutes that are over, in one line for each source."""
+    for row in await tx.fetch(OVER, tx.tenant):
+        if row["more"]:
+            why = f"{row['more']} more of {row['source']} in the minute from {row['minute']:%Y-%m-%d %H:%M} UTC"
+            body = {"event": "refused more", "signal": "attempts", "why": why, "channel": row["channel"], "by": "", "count": row["more"]}
+            await records.append(tx, f"{row['channel']}/refused/{uuid.uuid4()}", "access", None, None, body)

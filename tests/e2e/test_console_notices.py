@@ -1,0 +1,53 @@
+"""What a browser shows that nobody asked for: alerts above every page, and characters that nobody sees."""
+
+from typing import Any
+
+from playwright.async_api import Browser, expect
+
+from ledger import reviews
+from tests.e2e.test_console import browser, console, house, pytestmark, served, shot, visiting
+from tests.house import House, plan, step
+from tests.integration.channels.console.conftest import Console
+from tests.integration.ledger.rows import LINEAGE
+
+__all__ = ["browser", "console", "house", "pytestmark", "served"]
+HIDDEN = "pay \u202e001 to joe"
+
+
+async def test_broken_glass_comes_up_on_a_page_that_is_open_and_fits_a_phone(browser: Browser, console: Console) -> None:
+    await console.asked(groups=["editor"], state="approved")
+    phone: dict[str, Any] = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
+    async with visiting(browser, console, "vera", **phone) as page:
+        await page.goto("/runs")
+        await expect(page.locator("[data-alert]")).to_have_count(0)
+        async with console.database.transaction("default") as tx:
+            await reviews.open_review(tx, "apr-1", LINEAGE, "s1", ["joe", "kim"])
+        # Nobody has touched the page.
+        alert = page.locator("[data-alert]")
+        await expect(alert).to_contain_text("The glass was broken: joe and kim let blog.publish")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 375
+        await shot(page, "alert")
+        await alert.get_by_role("link").click()
+        await page.wait_for_url("**/requests/apr-1")
+
+
+async def test_what_nobody_sees_is_written_out_in_the_form_and_what_is_sent_is_what_was_seen(
+    browser: Browser, house: House, console: Console
+) -> None:
+    handle = await house.start(plan(step("a", note=HIDDEN, ask=True)))
+    request = (await house.waiting(handle)).waiting[0]
+    assert request.arguments["note"] == HIDDEN
+    async with visiting(browser, console) as page:
+        await page.goto(f"/requests/{request.id}")
+        await page.get_by_text("Run something else instead").click()
+        edit = page.locator("form[data-rule=edit]")
+        assert await edit.get_by_label("note").input_value() == '"pay \\u202e001 to joe"'
+        await edit.get_by_label("note").fill('"pay \u202e100"')
+        await edit.get_by_role("button", name="Approve as edited").click()
+        await expect(page.locator("#card strong[role=alert]")).to_contain_text("it has U+202E, which nobody sees")
+        await shot(page, "hidden-refused")
+        await edit.get_by_label("note").fill('"pay 001"')
+        await edit.get_by_role("button", name="Approve as edited").click()
+        await expect(page.locator("#card [data-result].good")).to_be_visible()
+    await house.ended(handle)
+    assert await house.notes() == ["pay 001"]
