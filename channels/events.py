@@ -7,9 +7,10 @@ It has a connection of its own and only reads. A NOTIFY in the transactions that
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import asyncpg
 import structlog
@@ -25,27 +26,39 @@ EVERY = 0.1
 """Seconds between two looks."""
 WAITING = 2000
 """Entries that may wait for one slow page; then it is sent away, and comes back where it was."""
+SILENCE = 10.0
+"""Seconds without news after which a page is told nothing, so that a dead connection is noticed."""
 REPLAYED = 5000
 """The most a page may have missed; beyond that it is told to load itself anew."""
 
 
+News: TypeAlias = Entry | Progress
+
+
 @dataclass(eq=False)
 class Watcher:
-    """One page that watches a tenant, or one run of it."""
+    """One page that watches a tenant, or one run of it. overrun: it was too slow, and what came since was not kept for it."""
 
     tenant: str
     lineage: str | None
-    queue: asyncio.Queue[Entry | Progress] = field(default_factory=lambda: asyncio.Queue(WAITING))
     overrun: bool = False
+    _waiting: list[News] = field(default_factory=list[News])
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def give(self, entry: Entry | Progress) -> None:
-        """Hand on what concerns it; what models say concerns the pages of their runs only."""
-        if entry.lineage != self.lineage and (self.lineage is not None or isinstance(entry, Progress)):
-            return
-        try:
-            self.queue.put_nowait(entry)
-        except asyncio.QueueFull:
-            self.overrun = True
+    def give(self, news: Sequence[News]) -> None:
+        """Hand on what came in one look: a page is woken once for all of it."""
+        self.overrun = self.overrun or len(self._waiting) + len(news) > WAITING
+        if not self.overrun:
+            self._waiting.extend(news)
+        self._woken.set()
+
+    async def take(self) -> list[News]:
+        """Return all that waits, as soon as something does; nothing after a long silence."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), SILENCE)
+        self._woken.clear()
+        taken, self._waiting = self._waiting, []
+        return taken
 
 
 @dataclass
@@ -95,9 +108,16 @@ class Publisher:
                 return
             entries = await feed.since(tx, position.mark, seen=list(position.seen))
             moved = await self._listen(tx)
-        for entry in (*position.advance(entries, mark), *moved):
-            for watcher in self._watchers[tenant]:
-                watcher.give(entry)
+        self._hand_on(tenant, position.advance(entries, mark), moved)
+
+    def _hand_on(self, tenant: str, entries: list[Entry], moved: list[Progress]) -> None:
+        """Give every page what concerns it; what models say concerns the pages of their runs only."""
+        of_run = defaultdict[str | None, list[News]](list)
+        for one in (*entries, *moved):
+            of_run[one.lineage].append(one)
+        for watcher in self._watchers[tenant]:
+            if news := entries if watcher.lineage is None else of_run.get(watcher.lineage):
+                watcher.give(news)
 
     async def _listen(self, tx: Tx) -> list[Progress]:
         heard, watched = self._heard[tx.tenant], {watcher.lineage for watcher in self._watchers[tx.tenant] if watcher.lineage}
@@ -129,10 +149,8 @@ class Missed(Exception):
     """The page has been away for too long: it has to load itself anew."""
 
 
-async def entries(
-    publisher: Publisher, database: Database, tenant: str, lineage: str | None, after: str
-) -> AsyncGenerator[Entry | Progress | None]:
-    """Yield what has come since ``after``, then what comes; None now and then, so that a dead connection is noticed.
+async def entries(publisher: Publisher, database: Database, tenant: str, lineage: str | None, after: str) -> AsyncGenerator[list[News]]:
+    """Yield what has come since ``after``, then what comes, look by look; nothing now and then, so that a dead connection is noticed.
 
     after: an `Entry.id`, or the mark that a page was made at. Each record comes at least once. Who watches one run is told what models
     have said there so far, whole, and then what they go on to say. Raises: BadInput, Missed.
@@ -147,20 +165,18 @@ async def entries(
         if len(missed) >= REPLAYED:
             raise Missed
         sent = {last, *(entry.seq for entry in missed)}
-        for entry in missed:
-            if entry.seq != last:
-                yield entry
-        if lineage:
-            yield heard.hear(Progress(lineage, tuple(saying), whole=True))
+        first: list[News] = [entry for entry in missed if entry.seq != last]
+        if lineage and (whole := heard.hear(Progress(lineage, tuple(saying), whole=True))):
+            first.append(whole)
+        yield first
         while not watcher.overrun:
-            found = None
-            with suppress(TimeoutError):
-                found = await asyncio.wait_for(watcher.queue.get(), timeout=10.0)
-            if isinstance(found, Progress):
-                if progress := heard.hear(found):
-                    yield progress
-            elif found is None or found.seq not in sent:
-                yield found
+            yield [told for one in await watcher.take() if (told := _untold(one, sent, heard))]
+
+
+def _untold(one: News, sent: set[int], heard: Heard) -> News | None:
+    if isinstance(one, Progress):
+        return heard.hear(one)
+    return None if one.seq in sent else one
 
 
 def position(after: str) -> tuple[int, int]:

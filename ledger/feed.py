@@ -16,9 +16,12 @@ SELECT seq, id, kind, lineage, step, at, body, xid::text AS xid, pg_snapshot_xmi
 BATCH = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One record as a live page has it. ``mark`` and ``seq`` are where a page goes on that has seen it."""
+    """One record as a live page has it. ``mark`` and ``seq`` are where a page goes on that has seen it.
+
+    Equal to itself alone, so that what was written of it can be kept for the next page that wants it.
+    """
 
     seq: int
     kind: str

@@ -1,8 +1,10 @@
 """Server-sent events: what happens, as it happens. Source: HTML, section 9.2."""
 
 import json
+import random
 import time
 from collections.abc import AsyncGenerator
+from functools import lru_cache
 from typing import Any
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -12,7 +14,7 @@ from channels import events, explain
 from channels.console.doors import known
 from channels.console.templates import iso, plain
 from channels.console.visit import Visit
-from channels.events import Missed
+from channels.events import Missed, News
 from channels.speech import Progress
 from contracts.errors import BadInput
 from ledger import runs
@@ -65,10 +67,11 @@ class _Stream(StreamingResponse):
 
 async def _told(visit: Visit, lineage: str | None, after: str) -> AsyncGenerator[str]:
     yield AGAIN
-    asked = time.monotonic()
+    # Pages that came together do not ask together.
+    asked = time.monotonic() - random.uniform(0, ASKED_EVERY)
     try:
-        async for entry in events.entries(visit.house.publisher, visit.house.database, visit.tenant, lineage, after):
-            yield told(entry) if entry else ALIVE
+        async for news in events.entries(visit.house.publisher, visit.house.database, visit.tenant, lineage, after):
+            yield "".join(told(one) for one in news) or ALIVE
             if time.monotonic() - asked > ASKED_EVERY:
                 # A session may have ended since, and a person may have been disabled.
                 if not await known(visit):
@@ -78,10 +81,14 @@ async def _told(visit: Visit, lineage: str | None, after: str) -> AsyncGenerator
         yield RELOAD
 
 
-def told(entry: Entry | Progress) -> str:
+def told(one: News) -> str:
     """Write one event. Its text is for eyes: the page shows it as text, never as markup."""
-    if isinstance(entry, Progress):
-        return _said(entry)
+    return _said(one) if isinstance(one, Progress) else _recorded(one)
+
+
+@lru_cache(1000)
+def _recorded(entry: Entry) -> str:
+    """Write one record, once for all the pages that watch."""
     moment = explain.moment({"kind": entry.kind, "body": entry.body, "step": entry.step, "at": entry.at}, {})
     data = {
         "seq": entry.seq, "kind": entry.kind, "event": entry.body.get("event"), "lineage": entry.lineage, "step": entry.step,

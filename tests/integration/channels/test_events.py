@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
 from channels import events
-from channels.events import Publisher
+from channels.events import Publisher, Watcher
 from channels.speech import Progress
 from contracts.errors import BadInput
 from database import SEARCH_PATH, Database
@@ -54,11 +55,9 @@ class Page:
         return [entry.body["event"] for entry in self.seen]
 
     async def follow(self, publisher: Publisher, database: Database, lineage: str | None, after: str) -> None:
-        async for entry in events.entries(publisher, database, "default", lineage, after):
-            if isinstance(entry, Progress):
-                self.heard.append(entry)
-            elif entry:
-                self.seen.append(entry)
+        async for news in events.entries(publisher, database, "default", lineage, after):
+            self.heard += [one for one in news if isinstance(one, Progress)]
+            self.seen += [one for one in news if isinstance(one, Entry)]
 
     @property
     def text(self) -> dict[str, str]:
@@ -272,3 +271,13 @@ async def test_what_is_said_of_ended_runs_is_swept_and_what_is_said_now_is_not(d
         assert await said_so_far.sweep(tx) == 1
         await tx.execute("UPDATE said_so_far SET at = at - interval '2 hours' WHERE tenant = 'default'")
         assert await said_so_far.sweep(tx) == 1
+
+
+async def test_a_page_that_is_too_slow_is_sent_away_and_told_nothing_past_what_it_missed() -> None:
+    entries = [Entry(nth, "configuration", LINEAGE, None, datetime.now(UTC), {}, 1, 1) for nth in range(events.WAITING)]
+    slow = Watcher("default", LINEAGE)
+    slow.give(entries[:-1])
+    slow.give(entries[-2:])
+    assert slow.overrun and await slow.take() == entries[:-1]
+    slow.give(entries[-1:])
+    assert await slow.take() == []
