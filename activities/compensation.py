@@ -171,8 +171,9 @@ class Compensation:
 
         edited: the request that an editor's word ended, where others have to agree to these arguments.
         """
+        now = await approvals.now(tx)
         wanted = undo_request(
-            self.tenant, self.bundle, effect, back, arguments, nth, why=why, asker=self.asker or "", starter=self.run.starter,
+            self.tenant, self.bundle, effect, back, arguments, nth, now, why=why, asker=self.asker or "", starter=self.run.starter,
             one_machine=self.services.one_machine,
         )  # fmt: skip
         if edited:
@@ -189,7 +190,7 @@ class Compensation:
             return Left(why, gate=replace(wanted, id=anew).gate)
         if request.state == "pending":
             return Left(why, gate=request.gate)
-        if request.state == "superseded" and request.expires_at > datetime.now(UTC):
+        if request.state == "superseded" and request.expires_at > now:
             arguments = (request.ruling or {})["arguments"]
             if not request.bound.above and [stage.quorum for stage in request.chain] == [1]:
                 return arguments

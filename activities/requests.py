@@ -74,6 +74,7 @@ def undo_request(
     back: Tool,
     arguments: dict[str, Any],
     nth: int,
+    now: datetime,
     *,
     why: str,
     asker: str,
@@ -82,9 +83,9 @@ def undo_request(
 ) -> Request:
     """Return the request whether ``back`` shall (again) take back an effect. The same attempt gives the same request.
 
-    asker: the workflow that waits for the answer. Approve runs it with these arguments, edit with others, reject leaves the effect.
+    now: by the database's clock. asker: the workflow that waits for the answer. Approve runs it with these arguments, edit with others,
+    reject leaves the effect.
     """
-    now = datetime.now(UTC)
     bound = {"tool": back.name, "version": back.version, "arguments": arguments, "tenant": tenant, "undoes": effect.key, "nth": nth}
     return Request(
         id=approvals.request_id(effect.lineage, effect.step, effect.n, digest(bound), "undo"),
@@ -105,7 +106,10 @@ def undo_request(
 
 
 def asked(bundle: Bundle, bound: Terms, now: datetime) -> dict[str, Any]:
-    """Return what a request about something else than a planned step takes from its bundle: who is asked, and for how long."""
+    """Return what a request about something else than a planned step takes from its bundle: who is asked, and for how long.
+
+    now: by the database's clock, which all rungs and deadlines go by.
+    """
     asking = bundle.settings.approvals
     ladder = rungs(asking, now)
     return {

@@ -44,7 +44,9 @@ class Ruling:
             result = await self._ruled(tx, request, judge)
             if not result.accepted:
                 metrics.REFUSALS.labels(CHANNEL).inc()
-                ruling = request.claim.ruling.model_dump(mode="json", exclude={"token"}) if request.claim.ruling else {}
+                # What it would have run, or is said to have given, may be long, and does not count.
+                unsaid = {"token", "arguments", "output"}
+                ruling = request.claim.ruling.model_dump(mode="json", exclude=unsaid) if request.claim.ruling else {}
                 body = {"event": "refused", "signal": request.claim.signal, "why": result.message, "channel": CHANNEL, **ruling}
                 await records.append(tx, f"{request.lineage}/claim/{request.nth}", "access", request.lineage, None, body)
         return result

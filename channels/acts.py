@@ -7,7 +7,7 @@ from ledger.directory import Person, Role
 
 NEEDS: Mapping[str, Role] = MappingProxyType(
     {
-        "rule": "approver", "delegate": "approver",
+        "rule": "approver", "delegate": "approver", "review": "approver",
         "pause": "operator", "resume": "operator", "cancel": "operator", "retry": "operator", "fork": "operator", "undo": "operator",
         "move": "operator", "reconcile": "operator",
         "apply": "admin", "people": "admin", "forget": "admin", "keep": "admin", "expire": "admin", "models": "admin", "mend": "admin",

@@ -162,7 +162,8 @@ def outcome(request: Request) -> str:
         return ""
     by = f" by {visible(request.ruled_by)} at {request.ruled_at:%Y-%m-%d %H:%M:%S} UTC" if request.ruled_by and request.ruled_at else ""
     reason = visible(str((request.ruling or {}).get("reason", "")))
-    return f"{request.state}{by}{f': {reason}' if reason else ''}"
+    happened = ", since it did happen" if (request.ruling or {}).get("happened") else ""
+    return f"{request.state}{by}{happened}{f': {reason}' if reason else ''}"
 
 
 def text(value: Any) -> str:

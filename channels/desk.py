@@ -1,17 +1,17 @@
 """The desk: where every view reads, looks at and rules on requests. It keeps nothing; the row is the truth."""
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from activities.edits import Edits
 from channels.card import Card, CardFacts, Said, card
+from channels.refusals import Refusals
 from contracts.approvals import RuleResult, Ruling
 from contracts.errors import BadInput
 from database import Database, Tx
-from ledger import approvals, directory, inbox, records, surroundings, votes
+from ledger import approvals, directory, inbox, surroundings, votes
 from ledger.approvals import Request
 from ledger.directory import Person
 from ledger.inbox import Filters
@@ -42,6 +42,7 @@ class Desk:
         self._wake = wake
         self._one_machine = one_machine
         self._secret = secret
+        self._refusals = dict[str, Refusals]()
         self._edits = Edits(database, Bundles(database))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -58,9 +59,8 @@ class Desk:
             trusted = who is not None or (self._one_machine and found is not None and found.unsigned)
             key = self._secret(KEY_NAME)
             result = await approvals.rule(tx, ruling, channel=channel, trusted=trusted, who=who, key=key, judge=judge)
-            if not result.accepted:
-                said = ruling if who is None else ruling.model_copy(update={"by": who.id})
-                await refused(tx, said, result.message, channel, found.lineage if found else None)
+        if not result.accepted:
+            await self._refused(tenant, ruling, who, result.message, channel, found)
         if result.accepted and result.ended:
             self._deliver(tenant)
         return result
@@ -96,6 +96,16 @@ class Desk:
             before=await approvals.read(tx, request.supersedes) if request.supersedes else None,
         )
 
+    async def _refused(self, tenant: str, ruling: Ruling, who: Person | None, why: str, channel: str, found: Request | None) -> None:
+        """Put a refused ruling on record, or count it; neither its token nor what it would have run, or is said to have given, is kept."""
+        said = ruling.model_dump(mode="json", exclude={"token", "arguments", "output"})
+        said |= {"by": who.id if who else ruling.by, "digest": (ruling.digest or "")[:64] or None}
+        body = {"event": "refused", "signal": "ruling", "why": why, "channel": channel, **said}
+        # Apart from what the same channel refuses of strangers, so that their flood hides nothing here.
+        kept = self._refusals.setdefault(channel, Refusals(self._database, f"{channel} rulings"))
+        source = who.id if who else "nobody proved"
+        await kept.put(tenant, source, body, about=ruling.request, lineage=found.lineage if found else None)
+
     async def close(self) -> None:
         """Wait for the wake-ups that are under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -117,10 +127,3 @@ async def groups_of(tx: Tx, who: Person) -> frozenset[str]:
     """Return the groups a person may rule for, their own and those delegated to them."""
     given = await directory.delegations(tx, who.id)
     return who.groups.union(*(one.groups for one in given))
-
-
-async def refused(tx: Tx, ruling: Ruling, why: str, channel: str, lineage: str | None) -> None:
-    """Put a refused ruling on record; neither its token nor what it would have run is kept."""
-    said = ruling.model_dump(mode="json", exclude={"token", "arguments"})
-    body = {"event": "refused", "signal": "ruling", "why": why, "channel": channel, **said, "digest": (ruling.digest or "")[:64] or None}
-    await records.append(tx, f"{ruling.request}/refused/{uuid.uuid4()}", "access", lineage, None, body)

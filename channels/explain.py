@@ -205,7 +205,11 @@ def _kept(body: dict[str, Any]) -> Iterator[str]:
 
 
 def _access(body: dict[str, Any]) -> str:
+    if body["event"] in DIRECTORY:
+        return f"{body['by'] or 'somebody unnamed'}: {body['event']}, {DIRECTORY[body['event']](body)}"
     who = f" from {body['by']}" if body.get("by") else ""
+    if not body["why"]:
+        return f"{body['event']} {body['signal']}{who}"
     return f"{body['event']} {body.get('signal', 'ruling')}{who}: {_short(body['why'])}"
 
 
@@ -217,6 +221,20 @@ def _conflict(body: dict[str, Any]) -> str:
     return _short(body)
 
 
+def _person(body: dict[str, Any]) -> str:
+    groups = f" in {', '.join(body['groups'])}" if body["groups"] else ""
+    return f"{body['person']} as {body['role']}{groups}{', disabled' if body['disabled'] else ''}"
+
+
+DIRECTORY: dict[str, Callable[[dict[str, Any]], str]] = {
+    "person added": _person,
+    "person changed": _person,
+    "delegated": lambda body: f"{body['taker']} for {body['giver']} in {', '.join(body['groups'])} until {body['until']}",
+    "delegation revoked": lambda body: body["id"],
+    "token minted": lambda body: f"{body['token']} of {body['person']} for {', '.join(body['scopes'])} until {body['expires']}",
+    "token revoked": lambda body: body["token"],
+}
+"""What a change of the directory was about."""
 SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "decision": _decision,
     "effect": _effect,

@@ -7,6 +7,7 @@ from typing import Any
 
 from database import Database
 from ledger import refusals
+from ledger.refusals import Refused
 
 BATCH = 500
 
@@ -17,7 +18,7 @@ class Attempt:
 
     tenant: str
     source: str
-    body: dict[str, Any]
+    refused: Refused
     kept: asyncio.Future[None]
 
 
@@ -30,9 +31,12 @@ class Refusals:
         self._waiting: list[Attempt] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def put(self, tenant: str, source: str, body: dict[str, Any]) -> None:
-        """Return when an attempt is on record, or counted. Raises: what Postgres raises."""
-        attempt = Attempt(tenant, source, body, asyncio.get_running_loop().create_future())
+    async def put(self, tenant: str, source: str, body: dict[str, Any], *, about: str = "", lineage: str | None = None) -> None:
+        """Return when an attempt is on record, or counted. Raises: what Postgres raises.
+
+        source: which attempts count together; body, about, lineage: as `ledger.refusals.Refused` has them.
+        """
+        attempt = Attempt(tenant, source, Refused(body, about, lineage), asyncio.get_running_loop().create_future())
         self._waiting.append(attempt)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work_off())
@@ -45,9 +49,9 @@ class Refusals:
                 await self._keep(tenant, [attempt for attempt in batch if attempt.tenant == tenant])
 
     async def _keep(self, tenant: str, attempts: list[Attempt]) -> None:
-        by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        by_source: dict[str, list[Refused]] = defaultdict(list)
         for attempt in attempts:
-            by_source[attempt.source].append(attempt.body)
+            by_source[attempt.source].append(attempt.refused)
         failed: Exception | None = None
         try:
             async with self._database.transaction(tenant) as tx:

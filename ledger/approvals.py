@@ -14,6 +14,7 @@ from ledger.directory import Person
 from ledger.requests import COLUMNS, Request, ask, latest, now, of_run, open_requests, read, request_id, waiting
 from ledger.signatures import Word
 from ledger.votes import GLASS, TWO, Standing, Voice, Vote
+from ledger.wording import written
 
 __all__ = [
     "Judge", "Request", "ask", "cancel_open", "climb", "consume", "edit_problem", "latest", "make_stale", "now", "of_run",
@@ -81,6 +82,7 @@ async def rule(
     if isinstance(proof, str):
         return RuleResult(accepted=False, message=proof, request=request.id, ended=request.ended)
     voice = await votes.voice(tx, ruling.by, who)
+    ruling = ruling.model_copy(update={"by": voice.person})
     standing = Standing(request.groups, request.bound, request.starter, request.editor, before)
     refused = _refusal(request, ruling, voice, standing)
     if refused is None and voice.groups is None and proof:
@@ -117,9 +119,9 @@ def _refusal(request: Request, ruling: Ruling, voice: Voice, standing: Standing)
         return f"the action is not the one that was seen: its digest begins {request.digest[:12]}"
     if problem := standing.problem(voice, _weight(ruling)):
         return problem
-    if ruling.break_glass and (ruling.verdict != "approve" or len(ruling.reason.strip()) < GLASS_REASON):
+    if ruling.break_glass and (ruling.verdict != "approve" or len(written(ruling.reason)) < GLASS_REASON):
         return f"breaking the glass goes with the verdict `approve` and a written reason of {GLASS_REASON} characters or more"
-    if ruling.verdict == "reject" and not ruling.reason.strip():
+    if ruling.verdict == "reject" and not written(ruling.reason):
         return "a rejection needs a reason"
     if (ruling.happened or ruling.output is not None) and (problem := _testimony_problem(request, ruling)):
         return problem

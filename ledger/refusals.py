@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from database import Tx
@@ -33,22 +34,31 @@ RETURNING r.channel, r.source, r.minute, r.count - r.told AS more
 """
 
 
-async def add(tx: Tx, channel: str, attempts: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    """Count attempts that were refused, and put the first of each source on record. attempts: source -> what the records say."""
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One attempt. body: what its record says; about: what the record's id begins with; lineage: of the run that it was on."""
+
+    body: dict[str, Any]
+    about: str = ""
+    lineage: str | None = None
+
+
+async def add(tx: Tx, channel: str, attempts: Mapping[str, Sequence[Refused]]) -> None:
+    """Count attempts that were refused, and put the first of each source on record. attempts: by source."""
     await close(tx)
     # In one order, so that two who count at once wait for each other and never both.
     for source in sorted(attempts):
-        bodies = attempts[source]
+        those = attempts[source]
         seen = await tx.row(SEEN, tx.tenant, channel, source)
         assert seen is not None
         name = source if seen["known"] or seen["sources"] < SOURCES else OTHERS
         # Locked before it is changed; should somebody have closed it meanwhile, it begins anew.
         while (told := await tx.value(TOLD, tx.tenant, channel, name)) is None:
             await tx.execute(BEGIN, tx.tenant, channel, name)
-        room = max(0, min(len(bodies), MOST - told, MOST_OF_ALL - seen["told"]))
-        await tx.execute(COUNT, tx.tenant, channel, name, len(bodies), room)
-        for body in bodies[:room]:
-            await records.append(tx, f"{channel}/refused/{uuid.uuid4()}", "access", None, None, body)
+        room = max(0, min(len(those), MOST - told, MOST_OF_ALL - seen["told"]))
+        await tx.execute(COUNT, tx.tenant, channel, name, len(those), room)
+        for one in those[:room]:
+            await records.append(tx, f"{one.about or channel}/refused/{uuid.uuid4()}", "access", one.lineage, None, one.body)
 
 
 async def close(tx: Tx) -> None:

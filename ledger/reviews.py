@@ -8,6 +8,7 @@ from typing import Any, Self
 from contracts.errors import BadInput
 from database import Tx
 from ledger import records
+from ledger.wording import written
 
 WITHIN = timedelta(hours=24)
 OPEN = "INSERT INTO review (tenant, request, due_at, people) VALUES ($1, $2, now() + $3, $4) ON CONFLICT DO NOTHING"
@@ -49,6 +50,10 @@ class Review:
         """Map one row."""
         return cls(**{name: row[name] for name in cls.__slots__})
 
+    def open_to(self, person: str) -> bool:
+        """Whether a person may do it: whoever broke the glass may not."""
+        return person.casefold() not in (name.casefold() for name in self.people)
+
 
 async def open_review(tx: Tx, request: str, lineage: str, step: str, people: Sequence[str]) -> None:
     """Have a break-glass reviewed within a day, and raise the alert at once: it is a record of its own."""
@@ -62,14 +67,19 @@ async def waiting(tx: Tx) -> list[Review]:
     return [Review.from_row(row) for row in await tx.fetch(WAITING, tx.tenant)]
 
 
+async def of(tx: Tx, request: str) -> Review | None:
+    """Return the review of a request that nobody has done."""
+    return next((review for review in await waiting(tx) if review.request == request), None)
+
+
 async def close(tx: Tx, request: str, by: str, note: str) -> None:
     """Close a review. Raises: BadInput where there is none open, its reviewer broke the glass, or nothing is said."""
-    found = next((review for review in await waiting(tx) if review.request == request), None)
+    found = await of(tx, request)
     if found is None:
         raise BadInput(f"no review of {request!r} is open")
-    if by.casefold() in (person.casefold() for person in found.people):
+    if not found.open_to(by):
         raise BadInput(f"{by} broke this glass; somebody else reviews it")
-    if not note.strip():
+    if not written(note):
         raise BadInput("a review says in a note what was found")
     await tx.execute(CLOSE, tx.tenant, request, by, note)
     body = {"event": "reviewed", "request": request, "by": by, "note": note[:2000]}

@@ -9,6 +9,7 @@ from contracts.approvals import Terms
 from database import Tx
 from ledger import directory
 from ledger.directory import Delegation, Person
+from ledger.wording import folded
 
 OF = """
 SELECT person, stage, verdict, channel, behalf, role, reason, claim, at FROM vote WHERE tenant = $1 AND request = $2 ORDER BY at, person
@@ -132,8 +133,8 @@ async def put(tx: Tx, request: str, vote: Vote) -> None:
 
 async def voice(tx: Tx, name: str, who: Person | None) -> Voice:
     """Return who speaks: whom the channel proved, else whom the directory has under the name that an unsigned word gives."""
-    # Ids have small letters only: otherwise written, a name would be a second person with every right.
-    who = who or await directory.person(tx, name.strip().casefold())
+    # Ids have one spelling: otherwise written, a name would be a second person with every right.
+    who = who or await directory.person(tx, folded(name))
     if who is None:
         return Voice(name, "", None)
     if who.disabled or not who.at_least("approver"):
@@ -148,8 +149,8 @@ def agreed(said: Collection[Vote], stage: int) -> int:
 
 
 def _same(one: str, other: str) -> bool:
-    # A starter is a name that a client gave, so its case says nothing.
-    return bool(other) and one.casefold() == other.casefold()
+    # A starter is a name that a client gave, so its spelling says nothing.
+    return bool(other) and folded(one) == folded(other)
 
 
 def _any(groups: Sequence[str]) -> str:

@@ -105,7 +105,7 @@ def reject(
 ) -> None:
     """Reject one request; exits with 1 if it is refused."""
     known = None if output is None else link.run(_object(output, "--output"))
-    ruling = _ruling(id, "reject", reason, by).model_copy(update={"happened": happened, "output": known})
+    ruling = _ruling(id, "reject", reason, by, happened=happened, output=known)
     _say(ruling, tenant, as_json=as_json)
 
 
@@ -117,7 +117,7 @@ def break_glass(
     as_json: link.Json = False,
 ) -> None:
     """Let one request through against its stages: two people say so, it raises an alert, and a third reviews it within a day."""
-    _say(_ruling(id, "approve", reason, by, glass=True), tenant, as_json=as_json)
+    _say(_ruling(id, "approve", reason, by, break_glass=True), tenant, as_json=as_json)
 
 
 def list_reviews(tenant: link.Tenant = None, as_json: link.Json = False) -> None:
@@ -136,7 +136,7 @@ def review(
 ) -> None:
     """Review what was let through by break-glass."""
     settings = link.settings()
-    link.run(_reviewed(settings, tenant or settings.tenant, id, by or terminal.login(), note))
+    link.run(_reviewed(settings, tenant or settings.tenant, id, by, note))
     screen.show(screen.styled(f"{id} is reviewed", "green"))
 
 
@@ -145,17 +145,16 @@ async def _reviews(settings: Settings, tenant: str) -> list[reviews.Review]:
         return await reviews.waiting(tx)
 
 
-async def _reviewed(settings: Settings, tenant: str, id: str, by: str, note: str) -> None:
+async def _reviewed(settings: Settings, tenant: str, id: str, by: str | None, note: str) -> None:
     async with link.database(settings) as database:
-        who = await terminal.proved(settings, database, tenant)
         # Whoever broke the glass could else review it under another's name.
-        if who is None and not settings.one_machine:
-            raise BadInput(NOT_PROVED)
+        who = await terminal.at_terminal(settings, database, tenant, "review", by)
         async with database.transaction(tenant) as tx:
-            await reviews.close(tx, id, who.id if who else by, note)
+            await reviews.close(tx, id, who, note)
 
 
-def _ruling(id: str, verdict: Verdict, reason: str, by: str | None, arguments: str | None = None, *, glass: bool = False) -> Ruling:
+def _ruling(id: str, verdict: Verdict, reason: str, by: str | None, arguments: str | None = None, **more: object) -> Ruling:
+    """Return what was typed as a ruling. more: what else it says."""
     edited = None if arguments is None else link.run(_object(arguments))
     said: dict[str, object] = {
         "request": id,
@@ -163,7 +162,7 @@ def _ruling(id: str, verdict: Verdict, reason: str, by: str | None, arguments: s
         "by": by or terminal.login(),
         "reason": reason,
         "arguments": edited,
-        "break_glass": glass,
+        **more,
     }
     return link.run(_checked(said))
 

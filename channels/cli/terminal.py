@@ -50,15 +50,19 @@ async def at_terminal(settings: Settings, database: Database, tenant: str, act: 
     name, why = await _judged(settings, database, tenant, act, by)
     if why is None:
         return name
+    await _refused(database, tenant, act, name, why)
+    raise NotAllowed(why)
+
+
+async def _refused(database: Database, tenant: str, act: str, name: str, why: str) -> None:
     body = {"event": "refused", "signal": act, "why": why, "channel": CHANNEL, "by": name[:SHOWN]}
     async with database.transaction(tenant) as tx:
         await records.append(tx, f"cli/refused/{uuid.uuid4()}", "access", None, None, body)
-    raise NotAllowed(why)
 
 
 async def _judged(settings: Settings, database: Database, tenant: str, act: str, by: str | None) -> tuple[str, str | None]:
     """Return who it is, or says to be, and why they may not do it."""
-    if bearer := await _bearer(settings, database, tenant):
+    if bearer := await _bearer(settings, database, tenant, act):
         return bearer.person.id, obstacle(bearer.person, NEEDS[act], bearer.scopes)
     name, founding = by or login(), by is None and act in FOUNDING and settings.owner_database_url is not None
     if founding or not settings.one_machine:
@@ -75,26 +79,33 @@ async def named(settings: Settings, database: Database, tenant: str, by: str | N
 
     Raises: BadInput where the token says nothing (any more).
     """
-    bearer = await _bearer(settings, database, tenant)
+    bearer = await _bearer(settings, database, tenant, "start")
     return bearer.person.id if bearer else by or login()
 
 
 async def proved(settings: Settings, database: Database, tenant: str) -> Person | None:
-    """Return who rules from this terminal, where a token says so. Raises: BadInput where it says nothing, or may not rule."""
-    bearer = await _bearer(settings, database, tenant)
+    """Return who rules from this terminal, where a token says so; a token that does not let one rule is put on record.
+
+    Raises: BadInput where it says nothing, or may not rule.
+    """
+    bearer = await _bearer(settings, database, tenant, "rule")
     wanted = SCOPES[NEEDS["rule"]]
     if bearer and wanted not in bearer.scopes:
-        raise BadInput(_none(tenant, f" with the scope `{wanted}`"))
+        why = _none(tenant, f" with the scope `{wanted}`")
+        await _refused(database, tenant, "rule", bearer.person.id, why)
+        raise BadInput(why)
     return bearer.person if bearer else None
 
 
-async def _bearer(settings: Settings, database: Database, tenant: str) -> Bearer | None:
+async def _bearer(settings: Settings, database: Database, tenant: str, act: str) -> Bearer | None:
     plain = settings.secret(TOKEN_NAME)
     if plain is None:
         return None
     async with database.transaction(tenant) as tx:
         bearer = await directory.by_token(tx, plain)
     if bearer is None:
+        # On the installation's record: a tenant that anybody may name is nobody's.
+        await _refused(database, settings.tenant, act, "", _none(tenant))
         raise BadInput(_none(tenant))
     return bearer
 

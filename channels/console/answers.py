@@ -71,10 +71,11 @@ class Asked(Message):
 
 
 class AskedWhole(Asked):
-    """One request with the action that it is about."""
+    """One request with the action that it is about. result_schema: of what the tool answers, where it is asked whether to do it again."""
 
     arguments: dict[str, Any]
     argument_schema: dict[str, Any]
+    result_schema: dict[str, Any] | None
     effect: str
     reversible: bool | None
     cost_micros: int
@@ -96,12 +97,18 @@ class Requests(Message):
 
 
 class Word(Strict):
-    """A ruling on what was seen. `arguments` go with `edit`: the whole arguments to run instead."""
+    """A ruling on what was seen. `arguments` go with `edit`: the whole arguments to run instead.
+
+    `happened` goes with `reject`, where it is asked whether to do something again: it did happen, so the step is done; `output` is what
+    the tool would have answered, where that is known.
+    """
 
     verdict: Verdict
     digest: Digest
     reason: Reason = ""
     arguments: dict[str, Any] | None = None
+    happened: bool = False
+    output: dict[str, Any] | None = None
 
 
 class Words(Strict):
@@ -124,6 +131,49 @@ class RuledAll(Message):
     """What became of each."""
 
     results: list[Ruled]
+
+
+class Alert(Message):
+    """One thing that the asker has to be told. `id` is the same for as long as it is the same alert; `request` is empty without one."""
+
+    id: str
+    subject: str
+    text: str
+    people: list[str]
+    groups: list[str]
+    request: str
+
+
+class Alerts(Message):
+    """What the asker has to be told, the most urgent first."""
+
+    alerts: list[Alert]
+
+
+class Review(Message):
+    """What was let through by breaking the glass, and nobody has looked at yet. `people` broke it, and cannot review it."""
+
+    request: str
+    tool: str
+    step: str
+    run: str
+    lineage: str
+    people: list[str]
+    groups: list[str]
+    opened_at: datetime
+    due_at: datetime
+
+
+class Reviews(Message):
+    """Reviews that nobody has done, the most urgent first."""
+
+    reviews: list[Review]
+
+
+class Note(Strict):
+    """What a review found."""
+
+    note: str = Field(min_length=1, max_length=2000)
 
 
 class Runs(Message):

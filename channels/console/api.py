@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from channels import explain, slots
 from channels.acts import NEEDS
-from channels.console import answers, calendar, inbox, memory, numbers, run, runs
+from channels.console import answers, calendar, inbox, memory, numbers, reviewing, run, runs
 from channels.console.answers import AskedWhole, Done, RunBrief
 from channels.console.doors import API, Handler
 from channels.console.operation import ROOT, Operation, description
@@ -40,7 +40,8 @@ async def request(visit: Visit, query: Any) -> AskedWhole:
     card = await visit.house.desk.card(visit.tenant, row.id)
     assert card is not None
     return AskedWhole(
-        **_asked(row), arguments=row.arguments, argument_schema=row.schema, effect=card.effect, reversible=card.reversible,
+        **_asked(row), arguments=row.arguments, argument_schema=row.schema, result_schema=row.about.get("result"),
+        effect=card.effect, reversible=card.reversible,
         cost_micros=card.cost, spent_micros=card.spent, rules=list(card.rules), sources=list(card.sources), agreed=list(card.agreed),
         needed=card.needed, silence=card.silence, warnings=list(card.warnings),
     )  # fmt: skip
@@ -50,12 +51,30 @@ async def rule(visit: Visit, word: answers.Word) -> answers.Ruled:
     id = visit.part("request")
     await inbox.found(visit, id)
     ruling = inbox.ruled(visit, id, word.verdict, word.reason, digest=word.digest, arguments=word.arguments)
+    ruling = ruling.model_copy(update={"happened": word.happened, "output": word.output})
     return _ruled(await visit.house.desk.rule(visit.tenant, ruling, visit.person, channel=visit.channel))
 
 
 async def rule_all(visit: Visit, words: answers.Words) -> answers.RuledAll:
     results = await inbox.approved(visit, words.approve, words.reason)
     return answers.RuledAll(results=[_ruled(result) for result in results])
+
+
+async def alerts(visit: Visit, query: Any) -> answers.Alerts:
+    found = await visit.house.banner.of(visit.house.database, visit.tenant, visit.person)
+    return answers.Alerts(alerts=[answers.Alert(**{name: getattr(one, name) for name in answers.Alert.model_fields}) for one in found])
+
+
+async def reviews(visit: Visit, query: Any) -> answers.Reviews:
+    found = await reviewing.waiting(visit)
+    same = [name for name in answers.Review.model_fields if name != "run"]
+    return answers.Reviews(reviews=[answers.Review(run=one.workflow_id, **{name: getattr(one, name) for name in same}) for one in found])
+
+
+async def review(visit: Visit, word: answers.Note) -> Done:
+    id = visit.part("request")
+    await inbox.found(visit, id)
+    return Done(accepted=True, changed=True, message=await reviewing.closed(visit, id, word.note))
 
 
 async def run_list(visit: Visit, query: answers.Runs) -> answers.RunList:
@@ -122,10 +141,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", f"{ROOT}/me", "viewer", "Say who is asking", me, answers.Me),
     Operation("GET", f"{ROOT}/requests", "viewer", "List what waits for a person", requests, answers.Requests, query=answers.Wanted),
     Operation("GET", f"{ROOT}/requests/{{request}}", "viewer", "Show one request with the action it is about", request, AskedWhole),
-    Operation("POST", f"{ROOT}/requests/{{request}}/ruling", "approver", "Rule on a request", rule, answers.Ruled, body=answers.Word),
+    Operation("POST", f"{ROOT}/requests/{{request}}/ruling", NEEDS["rule"], "Rule on a request", rule, answers.Ruled, body=answers.Word),
     Operation(
-        "POST", f"{ROOT}/rulings", "approver", "Approve identical requests of low risk", rule_all, answers.RuledAll, body=answers.Words
+        "POST", f"{ROOT}/rulings", NEEDS["rule"], "Approve identical requests of low risk", rule_all, answers.RuledAll, body=answers.Words
     ),
+    Operation("GET", f"{ROOT}/alerts", "viewer", "Say what the asker has to be told", alerts, answers.Alerts),
+    Operation("GET", f"{ROOT}/reviews", "viewer", "List broken glass that nobody has reviewed", reviews, answers.Reviews),
+    Operation("POST", f"{ROOT}/requests/{{request}}/review", NEEDS["review"], "Review broken glass", review, Done, body=answers.Note),
     Operation("GET", f"{ROOT}/runs", "viewer", "List runs", run_list, answers.RunList, query=answers.Runs),
     Operation("GET", f"{ROOT}/runs/{{run}}", "viewer", "Show a run with its plan and timeline", run_whole, answers.RunWhole),
     Operation("POST", f"{ROOT}/runs/{{run}}/pause", NEEDS["pause"], "Let nothing new begin", operate("pause"), Done, body=answers.Because),

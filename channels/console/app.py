@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from channels.acts import NEEDS
-from channels.console import api, calendar, inbox, login, memory, numbers, run, runs, stream
+from channels.console import api, calendar, inbox, login, memory, numbers, reviewing, run, runs, stream
 from channels.console.doors import Handler, door, said
 from channels.console.house import House
 from channels.console.operation import ROOT
@@ -24,12 +24,14 @@ STATIC = Path(__file__).parent / "static"
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 RULES: tuple[tuple[str, str, Role, Handler], ...] = (
     ("GET", "/inbox", "viewer", inbox.inbox),
-    ("POST", "/inbox/bulk", "approver", inbox.bulk),
+    ("POST", "/inbox/bulk", NEEDS["rule"], inbox.bulk),
     ("GET", "/requests/{request}", "viewer", inbox.request),
     ("GET", "/requests/{request}/arguments/{name:path}", "viewer", inbox.argument),
-    ("POST", "/requests/{request}/approve", "approver", inbox.approve),
-    ("POST", "/requests/{request}/reject", "approver", inbox.reject),
-    ("POST", "/requests/{request}/edit", "approver", inbox.edit),
+    ("POST", "/requests/{request}/approve", NEEDS["rule"], inbox.approve),
+    ("POST", "/requests/{request}/reject", NEEDS["rule"], inbox.reject),
+    ("POST", "/requests/{request}/happened", NEEDS["rule"], inbox.happened),
+    ("POST", "/requests/{request}/edit", NEEDS["rule"], inbox.edit),
+    ("POST", "/requests/{request}/review", NEEDS["review"], reviewing.review),
     ("GET", "/runs", "viewer", runs.page),
     ("GET", "/runs/{run}", "viewer", run.page),
     *(("POST", f"/runs/{{run}}/{verb}", NEEDS[verb], run.operate(verb)) for verb in run.VERBS),

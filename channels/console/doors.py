@@ -28,6 +28,7 @@ Handler = Callable[[Visit], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 SAFE = frozenset({"GET", "HEAD"})
 API = "/api/"
+TOO_MANY = "too many tokens that are none: try again in a minute"
 SHOWN = 300  # characters of a path or a name on record
 
 
@@ -92,7 +93,7 @@ async def known(visit: Visit) -> bool:
 async def _by_token(house: House, request: Request, said: str, role: Role) -> Visit:
     where = address(request)
     if house.token_limit.spent(where):
-        raise Refusal(429, "too many tokens that are none: try again in a minute")
+        raise Refusal(429, TOO_MANY)
     scheme, _, plain = said.partition(" ")
     tenant = directory.tenant_of(plain.strip()) if scheme.lower() == "bearer" else None
     bearer: Bearer | None = None
@@ -101,12 +102,23 @@ async def _by_token(house: House, request: Request, said: str, role: Role) -> Vi
             bearer = await directory.by_token(tx, plain.strip())
     if bearer is None or tenant is None:
         # Only a wrong one counts, so that a busy machine is not slowed down.
-        house.token_limit.wait(where)
+        await _guessed(house, where)
         raise Refusal(401, "the token is unknown, has expired or was revoked")
     visit = Visit(request, house, tenant, bearer.person, "token")
     if why := obstacle(bearer.person, role, bearer.scopes):
         raise Refusal(403, why, by=bearer.person.id, tenant=tenant)
     return visit
+
+
+async def _guessed(house: House, where: str) -> None:
+    """Count a token that is none, for all consoles together. Raises: Refusal where this address has sent too many."""
+    limit = house.token_limit
+    limit.wait(where)
+    async with house.database.transaction(house.settings.tenant) as tx:
+        wait = await logins.wait(tx, f"token {where}", tries=limit.tries, per_minute=limit.per_minute)
+    if wait:
+        limit.spend(where, wait)
+        raise Refusal(429, TOO_MANY)
 
 
 def _admit(visit: Visit, role: Role) -> None:

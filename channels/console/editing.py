@@ -1,4 +1,4 @@
-"""The form in which a person writes other arguments: one field for each, made from the tool's schema and checked against it."""
+"""The forms in which people write other arguments, or what a tool would have answered: made from its schemas, and checked against them."""
 
 import json
 import unicodedata
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from contracts.errors import BadInput
+from contracts.message import unkept
 from contracts.schemas import Checker, said
 from tools.invisible import INVISIBLE
 
@@ -90,6 +91,29 @@ def wrong(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, 
         where = f"{'.'.join(path[1:])}: " if len(path) > 1 else ""
         problems.setdefault(path[0] if path else "", where + said(error))
     return problems
+
+
+def output(schema: Mapping[str, Any], typed: str) -> tuple[dict[str, Any] | None, str]:
+    """Return what a tool would have answered, as somebody typed it, and what is wrong with it; None where nothing was typed.
+
+    schema: the result's; what the tool's own answers may have beside it, this may have too.
+    """
+    if not typed.strip():
+        return None, ""
+    try:
+        value = _json(_seen(typed.replace("\r\n", "\n")))
+    except ValueError as error:
+        return None, str(error)
+    if not isinstance(value, dict):
+        return None, "not a JSON object: write {…}, or nothing where it is not known"
+    given: dict[str, Any] = value
+    if found := unkept(given):
+        return None, f"{'.'.join(map(str, found[0]))}: {found[1]}"
+    try:
+        errors = Checker(schema).errors(given)
+    except BadInput as error:
+        return None, str(error)
+    return given, "; ".join(f"{'.'.join(map(str, error.path))}: {said(error)}".removeprefix(": ") for error in errors[:5])
 
 
 def _kind(schema: Mapping[str, Any], value: Any) -> Kind:

@@ -1,6 +1,7 @@
 """The inbox: what waits for a person, and a person's word on it."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +16,8 @@ from channels.console.visit import NotFound, Visit
 from channels.desk import groups_of
 from contracts.approvals import RuleResult, Ruling, Verdict
 from contracts.errors import BadInput
-from ledger import approvals, feed
+from database import Tx
+from ledger import approvals, feed, reviews
 from ledger import inbox as ledger
 from ledger.approvals import Request
 from ledger.inbox import Counts, Filters
@@ -39,6 +41,15 @@ class Item:
         """What tells it from others at a glance: its first arguments that say something."""
         said = [(name, whole_text(value)) for name, value in self.request.arguments.items() if value not in ("", False, None, [], {})]
         return said[:GIST]
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What somebody typed who says that it did happen. problem: what is wrong with the output."""
+
+    output: str
+    reason: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ async def listed(visit: Visit, wanted: Inbox) -> Listing:
     """Return a page of the requests that are wanted, how many there are, and where the next page is."""
     filters = filtered(wanted)
     async with visit.house.database.transaction(visit.tenant) as tx:
-        mine = await groups_of(tx, visit.person) if wanted.mine else ()
+        mine = await _mine(visit, tx, wanted)
         found, counts = await ledger.listed(tx, filters, mine), await ledger.counts(tx, filters, mine)
     chosen, more = found[: wanted.limit], len(found) > wanted.limit
     alike = Counter(map(sameness, chosen))
@@ -80,12 +91,19 @@ async def lines(visit: Visit, wanted: Inbox) -> tuple[list[str], bool, int]:
     """Return the same as lines of JSON, whether there are more, and how many there are."""
     filters = filtered(wanted)
     async with visit.house.database.transaction(visit.tenant) as tx:
-        mine = await groups_of(tx, visit.person) if wanted.mine else ()
+        mine = await _mine(visit, tx, wanted)
         found = await ledger.lines(tx, filters, mine)
         # Where all are there they need not be counted again.
         whole = len(found) <= wanted.limit and not wanted.after
         count = len(found) if whole else (await ledger.counts(tx, filters, mine)).wanted
     return found[: wanted.limit], len(found) > wanted.limit, count
+
+
+async def _mine(visit: Visit, tx: Tx, wanted: Inbox) -> Collection[str]:
+    """Return the groups that somebody may rule for, where that is asked. Raises: NotFound where the list would go on from nothing."""
+    if wanted.after and await approvals.read(tx, wanted.after) is None:
+        raise NotFound(f"there is no request {wanted.after[:80]!r} here that the list could go on from")
+    return await groups_of(tx, visit.person) if wanted.mine else ()
 
 
 def filtered(wanted: Inbox) -> Filters:
@@ -110,21 +128,30 @@ async def request(visit: Visit) -> Response:
     id = visit.part("request")
     shown = await found(visit, id)
     await visit.house.desk.look(visit.tenant, id, visit.person, visit.channel)
-    return await _shown(visit, shown)
+    return await answered(visit, shown)
 
 
-async def _shown(
+async def answered(
     visit: Visit, shown: Request, result: RuleResult | None = None, *, status: int = 200, given: dict[str, str] | None = None,
-    problems: dict[str, str] | None = None, **values: Any,
+    problems: dict[str, str] | None = None, testimony: Testimony | None = None,
 ) -> Response:  # fmt: skip
-    house = visit.house
-    card = await house.desk.card(visit.tenant, shown.id)
+    """Answer with the card, and what became of what a person said. given, problems: as they typed other arguments."""
+    card = await visit.house.desk.card(visit.tenant, shown.id)
+    async with visit.house.database.transaction(visit.tenant) as tx:
+        review = await reviews.of(tx, shown.id) if shown.ended else None
     form = editing.fields(shown.schema, shown.arguments, given, problems)
     template = "card.html" if visit.partial else "request.html"
     return visit.page(
         template, status, request=shown, card=card, risk=risk(shown), fields=form, result=result, editing=given is not None,
-        problems=problems or {}, title=f"{shown.tool} {shown.step}", **values,
+        problems=problems or {}, testimony=testimony, known=_known(shown), review=review, title=f"{shown.tool} {shown.step}",
     )  # fmt: skip
+
+
+def _known(shown: Request) -> list[str]:
+    """Return what an answer of the tool has, by its names."""
+    schema: dict[str, Any] = shown.about.get("result", {})
+    names: dict[str, Any] = schema.get("properties", {})
+    return [f"{name} (required)" if name in schema.get("required", ()) else name for name in names]
 
 
 async def argument(visit: Visit) -> Response:
@@ -137,19 +164,35 @@ async def argument(visit: Visit) -> Response:
 
 async def approve(visit: Visit) -> Response:
     """Approve a request as it was seen."""
-    return await _say(visit, "approve")
+    form = await visit.form()
+    ruling = ruled(visit, visit.part("request"), "approve", form.get("reason", ""), digest=form.get("digest"))
+    return await _said(visit, ruling)
 
 
 async def reject(visit: Visit) -> Response:
     """Reject a request with a reason."""
-    return await _say(visit, "reject")
-
-
-async def _say(visit: Visit, verdict: Verdict) -> Response:
     form = await visit.form()
-    ruling = ruled(visit, visit.part("request"), verdict, form.get("reason", ""), digest=form.get("digest"))
+    ruling = ruled(visit, visit.part("request"), "reject", form.get("reason", ""), digest=form.get("digest"))
+    return await _said(visit, ruling)
+
+
+async def happened(visit: Visit) -> Response:
+    """Say that it did happen, and with what output, where that is known; what does not fit the tool's schema is told beside it."""
+    form, shown = await visit.form(), await found(visit, visit.part("request"))
+    typed, reason = form.get("output", ""), form.get("reason", "")
+    output, problem = editing.output(shown.about.get("result", {}), typed)
+    if problem:
+        return await answered(visit, shown, status=422, testimony=Testimony(typed, reason, problem))
+    ruling = ruled(visit, shown.id, "reject", reason, digest=form.get("digest"))
+    return await _said(visit, ruling.model_copy(update={"happened": True, "output": output}), Testimony(typed, reason, ""))
+
+
+async def _said(visit: Visit, ruling: Ruling, testimony: Testimony | None = None) -> Response:
     result = await visit.house.desk.rule(visit.tenant, ruling, visit.person, channel=visit.channel)
-    return await _shown(visit, await found(visit, ruling.request), result, status=200 if result.accepted else 409)
+    shown = await found(visit, ruling.request)
+    if result.accepted:
+        return await answered(visit, shown, result)
+    return await answered(visit, shown, result, status=409, testimony=testimony)
 
 
 async def edit(visit: Visit) -> Response:
@@ -159,12 +202,12 @@ async def edit(visit: Visit) -> Response:
     typed = {name: value for name, value in form.items() if name.startswith(editing.PREFIX)}
     arguments, problems = editing.read(shown.schema, shown.arguments, typed)
     if problems:
-        return await _shown(visit, shown, status=422, given=typed, problems=problems)
+        return await answered(visit, shown, status=422, given=typed, problems=problems)
     ruling = ruled(visit, shown.id, "edit", form.get("reason", ""), digest=form.get("digest"), arguments=arguments)
     result = await visit.house.desk.rule(visit.tenant, ruling, visit.person, channel=visit.channel)
     if not result.accepted:
-        return await _shown(visit, await found(visit, shown.id), result, status=409, given=typed, problems={"": result.message})
-    return await _shown(visit, await found(visit, shown.id), result)
+        return await answered(visit, await found(visit, shown.id), result, status=409, given=typed, problems={"": result.message})
+    return await answered(visit, await found(visit, shown.id), result)
 
 
 def ruled(

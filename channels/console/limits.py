@@ -25,6 +25,12 @@ class Limit:
         left, since = self._left.get(address, (float(self.tries), 0.0))
         return left + (self.clock() - since) * self.per_minute / 60 < 1
 
+    def spend(self, address: str, seconds: float) -> None:
+        """Let an address' next try be heard only in so many seconds, as others who count the same have found."""
+        left = 1 - seconds * self.per_minute / 60
+        self._left.pop(address, None)
+        self._left[address] = (left, self.clock())
+
     def wait(self, address: str) -> int:
         """Count a try and return 0, or return after how many seconds the next one is heard."""
         now = self.clock()

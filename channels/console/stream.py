@@ -21,6 +21,7 @@ from ledger import runs
 from ledger.feed import Entry
 from ledger.said_so_far import Saying
 
+EVENTS = "text/event-stream"
 AGAIN = "retry: 2000\n\n"
 RELOAD = "event: reload\ndata: {}\n\n"
 ALIVE = ": still here\n\n"
@@ -46,7 +47,10 @@ async def follow(visit: Visit) -> Response:
         why = f"{visit.person.id} has {visit.house.streams.most} live pages open, which is the most: close one and load this page again\n"
         return PlainTextResponse(why, 429)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return _Stream(visit, _told(visit, lineage, after), media_type="text/event-stream", headers=headers)
+    if visit.request.method == "HEAD":
+        # What has no body would never end, and keep its connection and a seat.
+        return Response(media_type=EVENTS, headers=headers)
+    return _Stream(visit, _told(visit, lineage, after), media_type=EVENTS, headers=headers)
 
 
 def _whose(visit: Visit) -> tuple[str, str]:

@@ -56,7 +56,7 @@ class Commands:
         sender = await who.sender(self._parts.database, self._parts.tenant, body)
         word, _, rest = " ".join(str(body.get("text") or "").split()).partition(" ")
         if (person := who.known(sender)) is None:
-            await who.refused(self._parts.database, self._parts.tenant, sender.name, f"/perdure {word}"[:100], "nobody known")
+            await who.refused(self._parts.refusals, self._parts.tenant, sender.name, f"/perdure {word}"[:100], "nobody known")
             return Answer(mrkdwn(sender.stranger, 500))
         words = {"list": self._list, "show": self._show, "why": self._why, "pause": self._pause, "resume": self._resume}
         if word not in words:
@@ -103,7 +103,7 @@ class Commands:
     async def _operated(self, person: Person, what: str, rest: str) -> Answer:
         name, _, reason = rest.partition(" ")
         if why := obstacle(person, NEEDS[what]):
-            await who.refused(self._parts.database, self._parts.tenant, person.id, what, why)
+            await who.refused(self._parts.refusals, self._parts.tenant, person.id, what, why)
             return Answer(mrkdwn(why, 300))
         found, word = await self._run(name), Word(by=person.id, reason=reason[:500])
         change = self._parts.operator.pause if what == "pause" else self._parts.operator.resume

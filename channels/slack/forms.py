@@ -8,11 +8,12 @@ from typing import Any
 from channels.card import text
 from channels.slack.markup import Block, actions, button, cut, leaf, line, paragraph, plain, verbatim, words
 from contracts.errors import BadInput
+from contracts.message import unkept
 from contracts.schemas import Checker
 from contracts.schemas import said as told
 from ledger.approvals import Request
 
-REASON, WHOLE = "reason", "whole"
+REASON, WHOLE, HAPPENED, OUTPUT = "reason", "whole", "happened", "output"
 TYPED = 3000
 """Characters that a field of Slack takes; a longer argument is kept as it is."""
 MOST_FIELDS, MOST_OPTIONS, OPTION = 80, 100, 75
@@ -38,8 +39,14 @@ class Field:
 
 
 def rejection(request: Request, channel: str) -> Block:
-    """Return the form that asks why."""
-    return _form("reject", "Reject", request, channel, [_input(REASON, "Why? The run is told.", multiline=True, most=2000)])
+    """Return the form that asks why, and where it is asked whether to do something again, whether it did happen."""
+    blocks = [_input(REASON, "Why? The run is told.", multiline=True, most=2000)]
+    if request.question == "again":
+        option = {"text": words("It did happen: the step is done"), "value": HAPPENED}
+        box: Block = {"type": "checkboxes", "action_id": "value", "options": [option]}
+        blocks.append({"type": "input", "block_id": HAPPENED, "label": words("Did it happen?"), "optional": True, "element": box})
+        blocks.append(_input(OUTPUT, "If so: what it would have answered, as far as you know (JSON)", multiline=True, optional=True))
+    return _form("reject", "Reject", request, channel, blocks)
 
 
 def edit(request: Request, channel: str) -> Block:
@@ -107,6 +114,32 @@ def edited(request: Request, state: Mapping[str, Any]) -> tuple[dict[str, Any], 
         except (ValueError, RecursionError) as error:
             wrong[field.block] = line(f"this is not JSON: {error}", ERROR)
     return made, wrong or _schema_problems(request, fields, made)
+
+
+def testimony(request: Request, state: Mapping[str, Any]) -> tuple[bool, dict[str, Any] | None, dict[str, str]]:
+    """Return whether a form says that it did happen, with what output, and what is wrong with that, by the block that shows it."""
+    happened, typed = _ticked(state.get(HAPPENED)), _typed(state.get(OUTPUT)) or ""
+    if not typed.strip():
+        return happened, None, {}
+    if not happened:
+        return False, None, {OUTPUT: "this goes with the box: tick that it did happen, or leave this empty"}
+    try:
+        output = json.loads(typed, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return True, None, {OUTPUT: line(f"this is not JSON: {error}", ERROR)}
+    if not isinstance(output, dict):
+        return True, None, {OUTPUT: "this is no JSON object: write {…}, or leave it empty"}
+    given: dict[str, Any] = output
+    if found := unkept(given):
+        return True, None, {OUTPUT: line(f"{'.'.join(map(str, found[0]))}: {found[1]}", ERROR)}
+    try:
+        error = next(iter(Checker(request.about.get("result", {})).errors(given)), None)
+    except BadInput as problem:
+        return True, None, {OUTPUT: line(f"it cannot be checked: {problem}", ERROR)}
+    if error is None:
+        return True, given, {}
+    where = ".".join(map(str, error.path))
+    return True, None, {OUTPUT: line(f"{where}: {told(error)}" if where else told(error), ERROR)}
 
 
 def reason(state: Mapping[str, Any]) -> str:
@@ -188,6 +221,12 @@ def _typed(block: Any) -> str | None:
             found = element.get("value") or chosen.get("value")
             return found if isinstance(found, str) else None
     return None
+
+
+def _ticked(block: Any) -> bool:
+    """Return whether a box is ticked."""
+    elements = block.values() if isinstance(block, dict) else ()
+    return any(isinstance(element, dict) and bool(element.get("selected_options")) for element in elements)
 
 
 def _refuse(word: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from channels.desk import Desk
 from channels.operating import Operator
+from channels.refusals import Refusals
 from channels.slack.poster import Poster
 from channels.slack.work import Work
 from channels.slack.workspace import Workspace
@@ -24,3 +25,5 @@ class Parts:
     workspace: Workspace
     poster: Poster
     work: Work
+    refusals: Refusals
+    """Of those whom Slack proved and nobody here knows, or who may not do what they ask."""

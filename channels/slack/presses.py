@@ -10,7 +10,7 @@ from channels.slack.markup import Block, mrkdwn
 from channels.slack.parts import ANSWER_SECONDS, Parts
 from channels.slack.who import CHANNEL, Sender
 from channels.slack.workspace import Refused
-from contracts.approvals import RuleResult, Ruling, Verdict
+from contracts.approvals import RuleResult, Ruling
 from contracts.errors import BadInput, TransientError
 from ledger import approvals
 from ledger.approvals import Request
@@ -18,6 +18,7 @@ from ledger.approvals import Request
 Ack = Callable[..., Awaitable[Any]]
 Payload = dict[str, Any]
 LATE = "Slack's time for opening the form ran out: press again"
+GONE = "there is no such request (any more)"
 TRIGGER = {"expired_trigger_id", "invalid_trigger_id", "exchanged_trigger_id"}
 SHOWN = 2000
 
@@ -45,17 +46,25 @@ class Presses:
 
     async def reject(self, ack: Ack, body: Payload) -> None:
         """Take a form with a reason; what is wrong with it, and a refusal, is shown in the form."""
-        given = forms.reason(_state(body))
-        if not given:
-            await ack(response_action="errors", errors={forms.REASON: "a rejection needs a reason"})
+        state = _state(body)
+        reason, happened, output, wrong = forms.reason(state), False, None, dict[str, str]()
+        if forms.HAPPENED in state or forms.OUTPUT in state:
+            if (found := await self._read(_place(body)[0])) is None:
+                await ack(response_action="errors", errors={forms.REASON: GONE})
+                return
+            happened, output, wrong = forms.testimony(found, state)
+        if not reason:
+            wrong = {forms.REASON: "a rejection needs a reason", **wrong}
+        if wrong:
+            await ack(response_action="errors", errors=wrong)
             return
-        await self._submitted(ack, body, "reject", given, None)
+        await self._submitted(ack, body, {"verdict": "reject", "reason": reason, "happened": happened, "output": output})
 
     async def edit(self, ack: Ack, body: Payload) -> None:
         """Take a form with other arguments; what is wrong with them, and a refusal, is shown in the form."""
         found = await self._read(_place(body)[0])
         if found is None:
-            await ack(response_action="errors", errors={forms.REASON: "there is no such request (any more)"})
+            await ack(response_action="errors", errors={forms.REASON: GONE})
             return
         arguments, wrong = forms.edited(found, _state(body))
         if not wrong and arguments == found.arguments:
@@ -63,21 +72,21 @@ class Presses:
         if wrong:
             await ack(response_action="errors", errors=wrong)
             return
-        await self._submitted(ack, body, "edit", forms.reason(_state(body)), arguments)
+        await self._submitted(ack, body, {"verdict": "edit", "reason": forms.reason(_state(body)), "arguments": arguments})
 
     async def _approved(self, body: Payload) -> None:
         request, channel = _pressed(body)
         sender = await self._sender(body)
-        result = await self._rule(sender, request, "approve", "", None)
+        result = await self._rule(sender, request, {"verdict": "approve"})
         await self._told(sender, channel, result)
         if sender.person and not channel:
             # It was pressed in the home tab, which shows what is left.
             await home.show(self._parts, sender.user, sender.person, seen=False)
 
-    async def _submitted(self, ack: Ack, body: Payload, verdict: Verdict, reason: str, arguments: dict[str, Any] | None) -> None:
+    async def _submitted(self, ack: Ack, body: Payload, said: dict[str, Any]) -> None:
         request, channel = _place(body)
         sender = await self._sender(body)
-        ruled = self._parts.work.start(self._rule(sender, request, verdict, reason, arguments), verdict)
+        ruled = self._parts.work.start(self._rule(sender, request, said), str(said["verdict"]))
         try:
             result = await asyncio.wait_for(asyncio.shield(ruled), ANSWER_SECONDS)
         except TimeoutError:
@@ -90,15 +99,15 @@ class Presses:
         else:
             await ack(response_action="errors", errors={forms.REASON: result.message[:150]})
 
-    async def _rule(self, sender: Sender, request: str, verdict: Verdict, reason: str, arguments: dict[str, Any] | None) -> RuleResult:
-        """Hand a claim to the desk, and have the messages show what became of it."""
+    async def _rule(self, sender: Sender, request: str, said: dict[str, Any]) -> RuleResult:
+        """Hand a claim to the desk, and have the messages show what became of it. said: what the ruling says beside who and on what."""
         parts, person = self._parts, who.known(sender)
         if person is None or not request:
             # Slack proved an account, and it is nobody's: not even a stack that believes unsigned rulings hears of it.
             why = "it names no request" if person else f"nobody known, about {request!r}"
-            await who.refused(parts.database, parts.tenant, sender.name, "ruling", why)
+            await who.refused(parts.refusals, parts.tenant, sender.name, "ruling", why)
             return RuleResult(accepted=False, message="it names no request" if person else sender.stranger, request=request)
-        ruling = Ruling(request=request, verdict=verdict, by=person.id, reason=reason, arguments=arguments)
+        ruling = Ruling(request=request, by=person.id, **said)
         result = await parts.desk.rule(parts.tenant, ruling, person, channel=CHANNEL)
         # A late press shows that the message is behind, whoever ruled.
         parts.work.start(parts.poster.refresh(request), "rewrite a message")
@@ -116,7 +125,7 @@ class Presses:
         sender = await self._sender(body)
         person = who.known(sender)
         if person is None:
-            await who.refused(self._parts.database, self._parts.tenant, sender.name, "look", f"a stranger wanted {request!r}")
+            await who.refused(self._parts.refusals, self._parts.tenant, sender.name, "look", f"a stranger wanted {request!r}")
             await self._parts.workspace.whisper(channel, sender.user, mrkdwn(sender.stranger, SHOWN))
             return
         found = await self._read(request)
@@ -146,7 +155,7 @@ class Presses:
         sender = await self._sender(body)
         found = await self._read(request) if who.known(sender) else None
         if found is None:
-            await who.refused(self._parts.database, self._parts.tenant, sender.name, "look", f"a stranger wanted {request!r}")
+            await who.refused(self._parts.refusals, self._parts.tenant, sender.name, "look", f"a stranger wanted {request!r}")
             return
         await self._parts.workspace.send_file(sender.user, f"{found.id}.json", forms.whole(found))
 

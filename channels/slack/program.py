@@ -12,6 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from channels import metrics_page
 from channels.desk import Desk
 from channels.operating import Connect, Operator
+from channels.refusals import Refusals
 from channels.slack import app, workspace
 from channels.slack.door import Door, Once
 from channels.slack.parts import Parts
@@ -66,7 +67,7 @@ async def opened(settings: Settings, database: Database, connect: Connect, *, pi
 
         operator = Operator(database, connect, soon, settings.task_queue, settings.tenant, CHANNEL)
         poster = Poster(database, settings.tenant, desk, found, channels)
-        parts = Parts(database, settings.tenant, desk, operator, found, poster, work)
+        parts = Parts(database, settings.tenant, desk, operator, found, poster, work, Refusals(database, f"{CHANNEL} people"))
         application, once = app.make(parts), Once(database, settings.tenant, work)
         door = Door(database, settings.tenant, application, once, lambda: settings.secret(settings.slack_signing_secret))
         token = settings.secret(settings.slack_app_token)

@@ -1,12 +1,12 @@
 """Who pressed, as the directory knows them: what a delivery says of a person is looked up, and never believed."""
 
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from activities import metrics
+from channels.refusals import Refusals
 from database import Database
-from ledger import directory, records
+from ledger import directory
 from ledger.directory import Person
 
 CHANNEL = "slack"
@@ -49,12 +49,11 @@ def known(who: Sender) -> Person | None:
     return None if who.person is None or who.person.disabled else who.person
 
 
-async def refused(database: Database, tenant: str, by: str, what: str, why: str) -> None:
-    """Put on record that something was refused."""
+async def refused(refusals: Refusals, tenant: str, by: str, what: str, why: str) -> None:
+    """Put on record that something was refused; of a flood from one account the first, and how many more there were."""
     metrics.REFUSALS.labels(CHANNEL).inc()
     body = {"event": "refused", "signal": what, "by": by, "why": why, "channel": CHANNEL}
-    async with database.transaction(tenant) as tx:
-        await records.append(tx, f"slack/refused/{uuid.uuid4()}", "access", None, None, body)
+    await refusals.put(tenant, by, body)
 
 
 def _account(payload: dict[str, Any]) -> tuple[str, str]:

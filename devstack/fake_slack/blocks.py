@@ -50,4 +50,8 @@ def field(block: Block) -> str:
             for one in element["options"]
         )
         return f"<label>{label}<select name='{name}'>{options}</select></label>"
+    if element["type"] == "checkboxes":
+        boxes = ((escape(one["value"]), escape(one["text"]["text"])) for one in element["options"])
+        ticks = (f"<label><input type='checkbox' name='{name}' value='{value}'> {text}</label>" for value, text in boxes)
+        return f"<p>{label}</p>{''.join(ticks)}"
     return f"<label>{label}<textarea name='{name}' rows='3'>\n{escape(element.get('initial_value') or '')}</textarea></label>"

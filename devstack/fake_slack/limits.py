@@ -19,6 +19,8 @@ MOST = {
     ("view", "close"): 24, ("plain_text_input", "placeholder"): 150,
 }  # fmt: skip
 
+MOST_OPTIONS = {"static_select": 100, "checkboxes": 10}
+
 
 def message_problem(text: str, blocks: list[dict[str, Any]]) -> str | None:
     """Return Slack's error for a message, or None."""
@@ -113,9 +115,9 @@ def _element(within: str, element: dict[str, Any]) -> Iterator[str]:
             yield from _text("confirm", name, text)
     if kind == "plain_text_input" and len(element.get("initial_value", "")) > min(element.get("max_length", 3000), 3000):
         yield "initial_value is longer than max_length"
-    if kind == "static_select":
-        if not 1 <= len(element.get("options", [])) <= 100:
-            yield "a select needs 1 to 100 options"
+    if kind in MOST_OPTIONS:
+        if not 1 <= len(element.get("options", [])) <= MOST_OPTIONS[kind]:
+            yield f"a {kind} needs 1 to {MOST_OPTIONS[kind]} options"
         if "initial_option" in element and element["initial_option"] not in element.get("options", []):
             yield "initial_option is none of the options"
         for option in element.get("options", []):

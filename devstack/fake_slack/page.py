@@ -1,11 +1,15 @@
 """The fake Slack as a page: the messages that one person sees, their buttons, and the form that a press opened."""
 
+from functools import partial
 from html import escape
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as StarletteMessage
+from starlette.websockets import WebSocketClose
 
 from devstack.fake_slack.blocks import buttons, field, plain
 from devstack.fake_slack.people import People
@@ -102,16 +106,29 @@ def _form(view: View) -> str:
 
 
 class OwnPagesOnly:
-    """Turns away what a page elsewhere sends through the person's browser: a press there is a word of theirs."""
+    """Turns away what a page elsewhere sends through the person's browser: a press there is a word of theirs.
+
+    A socket is turned away too, over which a page elsewhere would be the app; and none may hold this page in a frame, to borrow a click.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            host, origin = headers.get("host", ""), headers.get("origin")
-            if host.rpartition(":")[0] not in ("127.0.0.1", "localhost") or origin not in (None, f"http://{host}"):
-                await PlainTextResponse("this is for pages of this machine", 403)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if host.rpartition(":")[0] in ("127.0.0.1", "localhost") and origin in (None, f"http://{host}"):
+            await self.app(scope, receive, partial(_unframed, send))
+        elif scope["type"] == "websocket":
+            await WebSocketClose(1008)(scope, receive, send)
+        else:
+            await PlainTextResponse("this is for pages of this machine", 403)(scope, receive, send)
+
+
+async def _unframed(send: Send, message: StarletteMessage) -> None:
+    if message["type"] == "http.response.start":
+        MutableHeaders(scope=message).append("content-security-policy", "frame-ancestors 'none'")
+    await send(message)

@@ -123,6 +123,9 @@ def _state(block: dict[str, Any], values: Mapping[str, str | None]) -> dict[str,
     if element["type"] == "static_select":
         chosen = next((option for option in element["options"] if option["value"] == values.get(block["block_id"])), None)
         return {element["action_id"]: {"type": "static_select", "selected_option": chosen or element.get("initial_option")}}
+    if element["type"] == "checkboxes":
+        ticked = [option for option in element["options"] if option["value"] == values.get(block["block_id"])]
+        return {element["action_id"]: {"type": "checkboxes", "selected_options": ticked}}
     typed = values[block["block_id"]] if block["block_id"] in values else element.get("initial_value")
     return {element["action_id"]: {"type": element["type"], "value": typed or None}}
 

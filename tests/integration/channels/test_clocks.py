@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from channels.cli import automations
 from channels.console.cookies import Carried, Cookies
 from contracts.approvals import Ruling
 from database import Database
 from devstack.fake_slack.faults import Signature
-from ledger import approvals, directory, signatures
+from ledger import approvals, directory, effects, runs, signatures
+from policies import bundles
 from settings import ROOT
 from tests import clocks
+from tests.house import AUTOMATIONS
 from tests.integration.ledger import people, rows
 from tests.integration.ledger.rows import in_seconds
 from tests.slack import ANN, standing
@@ -71,6 +74,55 @@ async def test_deadlines_are_the_databases_whoever_rules(database: Database, dat
         found = await approvals.read(tx, "apr-open")
         assert found is not None and found.ruled_at is not None
         assert abs(await tx.value("SELECT now()") - found.ruled_at) < timedelta(minutes=5)
+
+
+ASKING = """
+import asyncio
+from activities.compensation import Compensation
+from activities.services import services
+from database import Database
+from ledger import effects, runs
+from settings import Settings
+
+async def main(lineage, key):
+    settings = Settings()
+    database = await Database.connect(settings.database_url.get_secret_value())
+    made = services(settings, database)
+    async with database.transaction("default") as tx:
+        run, effect = await runs.read(tx, lineage), await effects.read(tx, key)
+    bundle = await made.bundles.get("default", run.bundle)
+    left = await Compensation(made, run, bundle, "default", "undo-1").take_back(effect)
+    print(left.gate.request)
+    await made.registry.close()
+    await database.close()
+
+asyncio.run(main({lineage!r}, {key!r}))
+"""
+
+
+@compiled
+@pytest.mark.parametrize("off", OFF)
+async def test_the_deadline_of_a_question_about_an_undo_is_the_databases(
+    database: Database, database_url: str, tmp_path: Path, off: int
+) -> None:
+    bundle = automations.load(AUTOMATIONS / "probe")
+    claim = rows.claim(0, tool="probe.guarded", guarantee="guarded", arguments={"note": "one"}, undo_with="probe.erase")
+    async with database.transaction("default") as tx:
+        await bundles.apply(tx, bundle, "tester")
+        await runs.open_run(tx, rows.run(automation="probe", bundle=bundle.hash), limit_micros=1_000_000)
+        held = await effects.claim(tx, claim)
+        assert held is not None and await effects.record(
+            tx, held, "unknown", output={"id": "n-1", "note": "one"}, detail="nobody saw it end"
+        )
+    environment = {**clocks.wrong(tmp_path, off), "PERDURE_DATABASE_URL": database_url, "PERDURE_AUTOMATIONS": str(AUTOMATIONS)}
+    code, said = await ran(environment, "-c", ASKING.format(lineage=rows.LINEAGE, key=claim.key))
+    assert code == 0, said
+    async with database.transaction("default") as tx:
+        found = await approvals.read(tx, said.split()[-1])
+        assert found is not None and found.question == "undo"
+        # Half of what the clock is off by.
+        assert abs(found.deadline - await approvals.now(tx) - timedelta(days=3)) < timedelta(minutes=5)
+        assert abs(found.expires_at - found.deadline - timedelta(hours=1)) < timedelta(seconds=1)
 
 
 @compiled

@@ -118,6 +118,15 @@ def test_who_starts_a_run_is_whom_the_token_names(typed: Typed, database_url: st
         asyncio.run(starter())
 
 
+@pytest.mark.parametrize("output", [r'{"id": "a\u0000"}', r'{"id": "\ud800"}', '{"cost": 1e999}'])
+def test_an_output_that_cannot_be_kept_is_refused_before_anything_is_ruled(typed: Typed, database_url: str, output: str) -> None:
+    put(database_url, asked())
+    said = typed("reject", "apr-1", "--reason", "the bank shows it", "--happened", "--output", output)
+    assert said.exit_code == 2 and ("cannot be kept" in told(said) or "numbers must be" in told(said))
+    found = on(database_url, lambda tx: approvals.read(tx, "apr-1"))
+    assert found.state == "pending"
+
+
 def test_a_signal_is_printed_signed_for_the_person_at_the_terminal(
     typed: Typed, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

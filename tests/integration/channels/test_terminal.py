@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from channels.acts import NEEDS
-from channels.cli import automations, calendar, operate, people, reconcile, undo
+from channels.cli import approvals, automations, calendar, operate, people, reconcile, undo
 from channels.console import api
 from channels.console.app import RULES
 from database import Database
@@ -32,6 +32,7 @@ ACTS: tuple[tuple[str, list[str]], ...] = (
     ("fork", ["fork", "wf-1", "--from", "a"]),
     ("move", ["calendar", "move", "e1", "+2h"]),
     ("reconcile", ["reconcile", "--every", "never"]),
+    ("review", ["review", "apr-1", "--note", "it was needed"]),
     ("apply", ["apply", "content-ops"]),
     ("people", ["people", "add", "eve", "--role", "admin"]),
     ("people", ["people", "disable", "ada"]),
@@ -58,7 +59,7 @@ def typed(standing: None, database_url: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
     monkeypatch.setenv("LOGNAME", "joe")
     made = typer.Typer()
-    for module in (automations, calendar, operate, people, reconcile, undo):
+    for module in (approvals, automations, calendar, operate, people, reconcile, undo):
         module.register(made)
 
     async def done(*words: str) -> Result:
@@ -143,6 +144,17 @@ async def test_elsewhere_a_name_proves_nothing_and_a_token_does(typed: Typed, da
     assert "needs the role operator, and ann is approver" in told(await typed("pause", "wf-1"))
     monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", await token(database, "ope", "operate"))
     assert (await typed("pause", "wf-1", "--by", "ada")).exit_code == 0 and await paused_by(database) == "ope"
+
+
+async def test_a_token_that_is_none_or_may_not_rule_is_on_record(typed: Typed, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", await token(database, "ann", "read"))
+    assert "with the scope `decide`" in told(await typed("approve", "apr-1"))
+    monkeypatch.setenv("PERDURE_SECRET_API_TOKEN", "perdure.default.guessed")
+    assert (await typed("approve", "apr-1")).exit_code == 2 and (await typed("pause", "wf-1")).exit_code == 2
+    assert (await typed("pause", "wf-1", "--tenant", "elsewhere")).exit_code == 2
+    found = await refusals(database)
+    assert [(one["act"], one["by"]) for one in found] == [("rule", "ann"), ("rule", ""), ("pause", ""), ("pause", "")]
+    assert "no token of tenant elsewhere" in found[-1]["why"] and not any("guessed" in one["why"] for one in found)
 
 
 async def test_whoever_holds_the_owners_login_adds_the_first_people_and_does_nothing_else(

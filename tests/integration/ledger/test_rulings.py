@@ -173,6 +173,7 @@ async def test_breaking_the_glass_takes_two_people_a_reason_and_a_review_by_a_th
     joe = await put(database, "joe", "finance")
     await ask(database, asked(("finance", 2), break_glass=["ops"]))
     assert "20 characters" in (await say(database, ann, break_glass=True, reason="quick")).message
+    assert "20 characters" in (await say(database, ann, break_glass=True, reason="\u200b" * 40)).message
     assert "needs group ops" in (await say(database, joe, break_glass=True, reason=WHY)).message
     first = await say(database, ann, break_glass=True, reason=WHY)
     assert (first.message, first.ended) == ("break-glass called by ann: another person must agree", False)
@@ -204,10 +205,21 @@ async def test_an_unsigned_word_has_the_rights_of_whom_it_names_where_the_direct
     await put(database, "bob", "editor")
     await ask(database, asked())
     async with database.transaction("default") as tx:
-        for name in ("bob", "Bob", " BOB "):
+        for name in ("bob", "Bob", " BOB ", "b\u200bob", "\uff22ob", "bob\u3164"):
             said = await approvals.rule(tx, ruling(by=name), channel="test", trusted=True)
             assert said.message == "not allowed: needs group finance"
         assert (await approvals.rule(tx, ruling(by="somebody"), channel="test", trusted=True)).accepted
+
+
+async def test_however_a_name_is_written_it_is_one_person_and_the_directorys_name_is_on_record(database: Database) -> None:
+    await put(database, "ann", "finance")
+    await ask(database, asked(("finance", 2)))
+    async with database.transaction("default") as tx:
+        assert (await approvals.rule(tx, ruling(by="ANN"), channel="test", trusted=True)).message.startswith("approved by ann;")
+        again = await approvals.rule(tx, ruling(by="ann\u200b"), channel="test", trusted=True)
+        assert again.message.startswith("already voted: ann at")
+        assert [one.person for one in await votes.of(tx, "apr-1")] == ["ann"]
+        assert [row["body"]["by"] for row in await records.of_run(tx, LINEAGE) if row["body"]["event"] == "voted"] == ["ann"]
 
 
 async def test_a_claim_that_is_one_vote_of_several_gets_its_first_answer_again(database: Database) -> None:

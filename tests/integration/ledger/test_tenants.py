@@ -103,7 +103,7 @@ async def _rows(database: Database) -> None:
         await postings.claim(tx, "apr-1", "C1")
         await postings.take(tx, ["x"])
         await tx.execute(alerts.BEGIN, tx.tenant, "glass/apr-1", "C1", "review/apr-1")
-        await refusals.add(tx, "web", {"127.0.0.1": [{}]})
+        await refusals.add(tx, "web", {"127.0.0.1": [refusals.Refused({})]})
         await logins.wait(tx, "127.0.0.1", tries=1, per_minute=1)
 
 

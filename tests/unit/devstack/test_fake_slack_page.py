@@ -1,6 +1,7 @@
 """The page of the fake Slack: what was posted is shown as text, forms have fields, and no page elsewhere presses."""
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import httpx2
 import pytest
@@ -65,3 +66,31 @@ async def test_a_press_from_elsewhere_and_one_on_nothing_are_turned_away(fake: F
         ).status_code == 403
     assert (await client.post("/page/press", data=given | {"action": "reject"})).status_code == 404
     assert (await client.post("/page/press", data=given | {"where": "1.000001"})).status_code == 404
+
+
+async def test_no_page_elsewhere_borrows_a_click_in_a_frame(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/")).headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "first"),
+    [
+        (b"127.0.0.1:8435", None, "websocket.accept"),
+        (b"127.0.0.1:8435", b"http://evil.example", "websocket.close"),
+        (b"evil.example:8435", None, "websocket.close"),
+    ],
+)
+async def test_no_page_elsewhere_opens_a_socket_as_the_app(fake: FakeSlack, host: bytes, origin: bytes | None, first: str) -> None:
+    said: list[Any] = []
+    arriving = iter(({"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}))
+    headers = [(b"host", host), *([(b"origin", origin)] if origin else [])]
+    scope = {"type": "websocket", "path": "/link", "query_string": b"", "headers": headers, "subprotocols": []}
+
+    async def receive() -> Any:
+        return next(arriving)
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    await fake.app(scope, receive, send)
+    assert said[0]["type"] == first and fake.sockets.connections == (first == "websocket.accept")

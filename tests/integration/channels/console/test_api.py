@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from channels.console.api import OPERATIONS
+from ledger import reviews
 from tests.integration.channels.console.conftest import Console
 from tests.integration.ledger import rows
 
@@ -49,6 +50,42 @@ async def test_what_waits_is_listed_shown_and_ruled_on(console: Console, machine
     assert found.ruling is not None and found.ruling["channel"] == "api" and found.ruled_by == "ada"
 
 
+async def test_that_it_did_happen_is_said_with_its_output_where_it_is_asked(console: Console, machine: httpx2.AsyncClient) -> None:
+    result = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
+    await console.asked(question="again", about={"result": result})
+    shown = (await machine.get("/api/v1/requests/apr-1")).json()
+    assert shown["question"] == "again" and shown["result_schema"] == result
+    said = {"verdict": "reject", "digest": DIGEST, "reason": "the bank shows it", "happened": True}
+    wrong = (await machine.post("/api/v1/requests/apr-1/ruling", json={**said, "output": {"id": 7}})).json()
+    assert wrong["accepted"] is False and wrong["message"].startswith("id: 7 is not of type")
+    assert (await machine.post("/api/v1/requests/apr-1/ruling", json={**said, "output": []})).status_code == 400
+    assert (await machine.post("/api/v1/requests/apr-1/ruling", json={**said, "output": {"id": "p-1"}})).json()["accepted"] is True
+    found = await console.read()
+    assert found.ruling is not None and found.ruling["happened"] is True and found.ruling["output"] == {"id": "p-1"}
+
+
+async def test_alerts_and_reviews_are_read_and_a_review_is_closed(console: Console, machine: httpx2.AsyncClient) -> None:
+    await console.asked()
+    assert (await machine.get("/api/v1/alerts")).json() == {"alerts": []} and (await machine.get("/api/v1/reviews")).json() == {
+        "reviews": []
+    }
+    async with console.database.transaction("default") as tx:
+        await reviews.open_review(tx, "apr-1", rows.LINEAGE, "s1", ["joe", "kim"])
+    [alert] = (await machine.get("/api/v1/alerts")).json()["alerts"]
+    assert (
+        alert["id"] == "glass/apr-1" and alert["request"] == "apr-1" and alert["people"] == ["joe", "kim"] and alert["groups"] == ["editor"]
+    )
+    [waiting] = (await machine.get("/api/v1/reviews")).json()["reviews"]
+    assert (waiting["request"], waiting["run"], waiting["people"]) == ("apr-1", "wf-1", ["joe", "kim"])
+    for note in ("", " "):
+        assert (await machine.post("/api/v1/requests/apr-1/review", json={"note": note})).status_code == 400
+    assert (await machine.post("/api/v1/requests/apr-2/review", json={"note": "fine"})).status_code == 404
+    closed = await machine.post("/api/v1/requests/apr-1/review", json={"note": "it was needed"})
+    assert closed.json() == {"accepted": True, "changed": True, "message": "reviewed by ada"}
+    assert (await machine.post("/api/v1/requests/apr-1/review", json={"note": "again"})).json() == {"error": "no review of 'apr-1' is open"}
+    assert (await machine.get("/api/v1/alerts")).json() == {"alerts": []}
+
+
 async def test_what_waits_is_listed_page_by_page_or_all_in_one(console: Console, machine: httpx2.AsyncClient) -> None:
     for nth in range(3):
         await console.asked(f"apr-{nth}", step=f"s{nth}")
@@ -60,6 +97,8 @@ async def test_what_waits_is_listed_page_by_page_or_all_in_one(console: Console,
     assert len(whole["requests"]) == whole["waiting"] == 3 and whole["more"] is False
     assert (await machine.get("/api/v1/requests", params={"risk": "high"})).json() == {"requests": [], "more": False, "waiting": 0}
     assert (await machine.get("/api/v1/requests", params={"limit": 10_001})).status_code == 400
+    lost = await machine.get("/api/v1/requests", params={"after": "apr-9"})
+    assert lost.status_code == 404 and lost.json() == {"error": "there is no request 'apr-9' here that the list could go on from"}
 
 
 async def test_runs_are_listed_page_by_page_and_shown(console: Console, machine: httpx2.AsyncClient) -> None:

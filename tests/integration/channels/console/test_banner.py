@@ -43,6 +43,26 @@ async def test_an_overdue_review_is_told_as_such_until_it_is_done(console: Conso
         assert "overdue" not in (await ann.client.get("/alerts")).text
 
 
+async def test_somebody_else_closes_a_review_on_the_card_with_a_note(console: Console) -> None:
+    await break_glass(console, "joe", "ada")
+    async with console.database.transaction("default") as tx:
+        await tx.execute("UPDATE approval SET state = 'approved' WHERE tenant = 'default'")
+    async with console.visitor("ada") as ada, console.visitor("vera") as vera, console.visitor("ann") as ann:
+        page = (await ada.load("/requests/apr-1")).text
+        assert "The glass was broken for this by ada and joe" in page and 'name="note"' not in page
+        assert "broke this glass" in (await ada.send("/requests/apr-1/review", note="fine")).text
+        assert 'name="note"' not in (await vera.load("/requests/apr-1")).text
+        assert (await vera.send("/requests/apr-1/review", note="fine")).status_code == 403
+        assert 'name="note"' in (await ann.load("/requests/apr-1")).text
+        assert (await ann.send("/requests/apr-1/review", note=" ")).status_code == 400
+        answer = await ann.send("/requests/apr-1/review", note="it was needed")
+        assert answer.status_code == 200 and "reviewed by ann" in answer.text and "The glass" not in answer.text
+        assert "The glass" not in (await ann.client.get("/alerts")).text
+    async with console.database.transaction("default") as tx:
+        note = await tx.value("SELECT note FROM review WHERE tenant = 'default' AND done_by = 'ann'")
+    assert note == "it was needed"
+
+
 async def approve_all(database: Database, person: str) -> None:
     async with database.transaction("default") as tx:
         for nth in range(50):

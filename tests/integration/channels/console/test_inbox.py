@@ -107,6 +107,63 @@ async def test_a_rejection_needs_a_reason(console: Console) -> None:
     assert (await console.read()).state == "rejected"
 
 
+RESULT = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}, "note": {"type": "string"}}}
+
+
+async def test_where_it_is_asked_whether_to_do_it_again_a_person_may_say_that_it_did_happen(console: Console) -> None:
+    await console.asked(question="again", about={"result": RESULT})
+    async with console.visitor("ann") as ann:
+        page = (await ann.load("/requests/apr-1")).text
+        assert "It did happen: the step is done" in page and "It has id (required), note." in page
+        answer = await ann.send("/requests/apr-1/happened", digest=DIGEST, reason="the bank shows it", output='{"id": "p-1"}')
+    assert answer.status_code == 200 and "rejected by ann at" in answer.text and "since it did happen: the bank shows it" in answer.text
+    found = await console.read()
+    assert found.state == "rejected" and found.ruling is not None
+    assert found.ruling["happened"] is True and found.ruling["output"] == {"id": "p-1"} and found.ruling["reason"] == "the bank shows it"
+
+
+async def test_it_did_happen_may_be_said_without_an_output_but_not_without_a_reason(console: Console) -> None:
+    await console.asked(question="again", about={"result": RESULT})
+    async with console.visitor("ann") as ann:
+        await ann.load("/requests/apr-1")
+        answer = await ann.send("/requests/apr-1/happened", digest=DIGEST, reason=" ", output='{"id": "p-1"}')
+        assert answer.status_code == 409 and "needs a reason" in answer.text and "{&#34;id&#34;: &#34;p-1&#34;}" in answer.text
+        assert (await ann.send("/requests/apr-1/happened", digest=DIGEST, reason="I saw it", output="")).status_code == 200
+    found = await console.read()
+    assert found.ruling is not None and found.ruling["happened"] is True and found.ruling["output"] is None
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("{", "not JSON"), ("[]", "not a JSON object"), ("null", "not a JSON object"), ('{"id": 7}', "id: 7 is not of type"),
+        ("{}", "is a required property"), ('{"id": "\\u0000"}', "NUL characters"), ('{"id": "a\u202eb"}', "U+202E"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)  # fmt: skip
+async def test_an_output_that_does_not_fit_is_told_beside_it_and_keeps_what_was_typed(console: Console, output: str, said: str) -> None:
+    await console.asked(question="again", about={"result": RESULT})
+    async with console.visitor("ann") as ann:
+        await ann.load("/requests/apr-1")
+        answer = await ann.send("/requests/apr-1/happened", digest=DIGEST, reason="I saw it", output=output)
+    page = BeautifulSoup(answer.text, "html.parser")
+    problem, field, reason = (page.select_one(where) for where in ("#output-wrong", "#output", ".edit input[name=reason]"))
+    assert answer.status_code == 422 and problem and said in problem.text
+    assert (
+        field and field.text.removeprefix("\n") == output and field["aria-invalid"] == "true" and reason and reason["value"] == "I saw it"
+    )
+    assert (await console.read()).state == "pending"
+
+
+async def test_other_questions_have_no_such_answer(console: Console) -> None:
+    await console.asked()
+    async with console.visitor("ann") as ann:
+        assert "It did happen" not in (await ann.load("/requests/apr-1")).text
+        answer = await ann.send("/requests/apr-1/happened", digest=DIGEST, reason="I saw it")
+    assert answer.status_code == 409 and "asks whether to do something again" in answer.text
+    assert (await console.read()).state == "pending"
+
+
 async def test_a_word_on_another_action_than_the_one_seen_is_refused(console: Console) -> None:
     await console.asked()
     async with console.visitor("ann") as ann:

@@ -143,3 +143,12 @@ async def test_a_person_has_so_many_live_pages_open_and_is_told_so(console: Cons
                 return stream.status_code == 200
 
         await until(again)
+
+
+async def test_who_asks_for_the_head_of_a_stream_gets_that_and_holds_nothing_open(console: Console) -> None:
+    console.house.streams = Seats(1)
+    async with console.visitor("vera") as vera:
+        address = (await vera.load("/runs")).text.split('data-live="')[1].split('"')[0].replace("&amp;", "&")
+        for _ in range(2):
+            answer = await vera.client.head(address)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")

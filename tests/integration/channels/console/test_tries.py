@@ -3,7 +3,7 @@
 from channels.console.limits import Limit
 from database import Database
 from ledger import logins
-from tests.integration.channels.console.conftest import Console
+from tests.integration.channels.console.conftest import Console, Served
 
 
 async def tries(database: Database, address: str, count: int = 1) -> list[int]:
@@ -37,6 +37,20 @@ async def test_another_console_counts_on_where_the_first_was(console: Console) -
             await tx.execute("UPDATE console_try SET remaining = 0, at = clock_timestamp() WHERE tenant = 'default'")
         answer = await nobody.client.get(await console.link())
         assert answer.status_code == 429 and "the next one is heard in" in answer.text and answer.headers["retry-after"] == "60"
+
+
+async def test_guesses_of_tokens_count_for_all_consoles_together(served: Served) -> None:
+    async with served() as first, served() as second, first.visitor(None) as here, second.visitor(None) as there:
+        token = {"authorization": f"Bearer {await first.token('ada')}"}
+        guess = {"authorization": "Bearer perdure.default.guessed"}
+        for made in (first, second):
+            # Time passes too, and a slow machine may give a try back.
+            made.house.token_limit = Limit(tries=5, per_minute=0.001)
+        assert [(await here.client.get("/api/v1/me", headers=guess)).status_code for _ in range(6)] == [401] * 5 + [429]
+        assert (await there.client.get("/api/v1/me", headers=token)).status_code == 200, "who has one is not counted"
+        assert (await there.client.get("/api/v1/me", headers=guess)).status_code == 429
+        assert (await there.client.get("/api/v1/me", headers=token)).status_code == 429, "from there nobody is heard any more"
+        assert (await there.client.get("/login/link?key=guessed")).status_code == 403, "log-in is counted by itself"
 
 
 async def test_a_flood_of_guesses_is_counted_to_the_last(console: Console) -> None:

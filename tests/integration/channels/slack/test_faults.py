@@ -14,7 +14,7 @@ from ledger import approvals, refusals
 from tests.integration.ledger import rows
 from tests.integration.ledger.rows import in_seconds
 from tests.servers import until
-from tests.slack import ANN, CHANNEL, FINANCE, Stand, no_temporal, standing
+from tests.slack import ANN, BOB, CHANNEL, EVE, FINANCE, Stand, no_temporal, standing
 
 
 async def rest_over(stand: Stand) -> None:
@@ -96,6 +96,19 @@ async def test_of_two_thousand_forged_deliveries_none_counts_and_the_ledger_keep
     events = Counter(row["body"]["event"] for row in found)
     # However many minutes the test took: each line that says how many more there were goes with a hundred records.
     assert events["refused"] < 2000 and 1 <= events["refused more"] <= events["refused"] // refusals.MOST
+
+
+async def test_a_flood_of_a_strangers_presses_is_kept_as_a_number_and_hides_nobody_elses_refusal(stand: Stand) -> None:
+    await stand.ask()
+    for _ in range(6):
+        await asyncio.gather(*(stand.fake.people.press(EVE, stand.card, "approve") for _ in range(25)))
+    await stand.settled()
+    await stand.press(BOB, "approve")
+    found = await stand.refusals()
+    by = Counter(one["by"] for one in found)
+    # A minute may end anywhere in the test: then there are two of them.
+    assert refusals.MOST <= by["slack:T0PERDURE/U0EVE"] < 150 and by["bob"] == 1
+    assert await refused_in_number(stand) == 151
 
 
 async def test_a_signed_delivery_that_says_nothing_sensible_is_no_error(stand: Stand) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from channels.slack.forms import REASON
+from channels.slack.forms import HAPPENED, OUTPUT, REASON
 from database import Database
 from ledger import approvals
 from tests.integration.ledger.rows import ruling
@@ -74,6 +74,43 @@ async def test_a_rejection_needs_its_reason_and_gives_it_to_the_run(stand: Stand
     found = await stand.request()
     assert (found.state, (found.ruling or {})["reason"]) == ("rejected", "not on a Friday")
     assert "not on a Friday" in shown(stand.card)
+
+
+RESULT = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
+
+
+async def test_where_it_is_asked_whether_to_do_it_again_the_form_takes_that_it_did_happen(stand: Stand) -> None:
+    await stand.ask(question="again", about={"result": RESULT})
+    form = await stand.form(ANN, "reject")
+    seen: dict[str, str | None] = {REASON: "the bank shows it", HAPPENED: HAPPENED}
+    for typed, said in (("{", "not JSON"), ("[]", "no JSON object"), ('{"id": 7}', "id: 7 is not of type"), ('{"id": "\\u0000"}', "NUL")):
+        reply = await stand.fake.people.submit(ANN, form, {**seen, OUTPUT: typed})
+        assert list(reply.errors) == [OUTPUT] and said in reply.errors[OUTPUT], typed
+    reply = await stand.fake.people.submit(ANN, form, {REASON: "so", OUTPUT: '{"id": "p-1"}'})
+    assert "tick that it did happen" in reply.errors[OUTPUT]
+    assert REASON in (await stand.fake.people.submit(ANN, form, {HAPPENED: HAPPENED})).errors
+    reply = await stand.fake.people.submit(ANN, form, {**seen, OUTPUT: '{"id": "p-1"}'})
+    await stand.settled()
+    assert reply.status == 200 and not reply.errors
+    found = await stand.request()
+    assert found.state == "rejected" and found.ruling is not None
+    assert found.ruling["happened"] is True and found.ruling["output"] == {"id": "p-1"}
+    assert "since it did happen" in shown(stand.card)
+
+
+async def test_the_form_may_reject_without_saying_that_it_did_happen(stand: Stand) -> None:
+    await stand.ask(question="again", about={"result": RESULT})
+    form = await stand.form(ANN, "reject")
+    assert not (await stand.fake.people.submit(ANN, form, {REASON: "leave it"})).errors
+    await stand.settled()
+    found = await stand.request()
+    assert found.state == "rejected" and found.ruling is not None and not found.ruling.get("happened")
+
+
+async def test_other_questions_have_no_such_box(stand: Stand) -> None:
+    await stand.ask()
+    form = await stand.form(ANN, "reject")
+    assert [block["block_id"] for block in form.body["blocks"] if block["type"] == "input"] == [REASON]
 
 
 async def test_an_edit_that_breaks_the_schema_is_shown_at_its_field(stand: Stand) -> None:
