@@ -113,7 +113,7 @@ class RecallWatch:
 
 def _because(report: Report) -> str:
     worst = min(report.low, key=lambda group: group.estimate.low)
-    named = {monitor.WHOLE: "all queries", monitor.INDEX: "queries that the index answers"}
+    named = {monitor.WHOLE: "all queries", monitor.INDEX: "queries that the index answers", monitor.CODES: "queries that codes answer"}
     filtered = named.get(worst.selectivity, f"queries whose filter leaves {worst.selectivity}")
     guess = worst.estimate
     return f"recall of {filtered} is {guess.recall:.4f}, at least {guess.low:.4f}, under {report.target:.4f} ({guess.queries} asked)"

@@ -9,12 +9,15 @@ from typing import Any
 
 from contracts.errors import BadInput
 from database import Database
-from memory import importing, json_lines
+from memory import importing, json_lines, planning
 from memory.importing import Line
 from memory.json_lines import Fault
 
 BATCH = 2_000
 """Lines that one statement stores; more gain nothing, and hold a transaction for longer."""
+LOOKED = 4_000
+"""New facts of a tenant after which the planner is told, at first and at the end. Till then it takes the tenant for one without rows, and
+reads all that an import has brought for each batch."""
 LANES = 3
 """Batches that are stored at once, where each is kept by itself: while one is made ready, the database has work for two cores."""
 
@@ -75,12 +78,16 @@ class Importer:
             raise BadInput(f"{self.path}: {kept}\n{json_lines.told(broken)}")
         if not good:
             raise BadInput(f"{self.path} has no line to import; one is like {importing.EXAMPLE}")
+        growth = _Growth()
         for tenant, lines in good.items():
             async with self.database.transaction(tenant) as tx:
                 if tenant in missing:
                     await importing.create_tenant(tx)
                 for batch in _batches(lines):
-                    done.add(await importing.store(tx, self.path.name, batch))
+                    done.add(counts := await importing.store(tx, self.path.name, batch))
+                    if growth.first(tenant, counts["new"]):
+                        await planning.look(tx)
+        await self._look(growth)
         done.tenants, done.created = list(good), missing
         return done
 
@@ -89,7 +96,7 @@ class Importer:
 
         Raises: BadInput where a tenant does not exist and may not be made; OSError.
         """
-        done, lanes = Imported(), _Lanes()
+        done, lanes, growth = Imported(), _Lanes(), _Growth()
         pending: dict[tuple[int, str], list[Line]] = defaultdict(list)
         try:
             for line in importing.lines(self.path, self.tenant):
@@ -100,15 +107,16 @@ class Importer:
                 place = hash((line.tenant, line.session)) % LANES, line.tenant
                 pending[place].append(line)
                 if len(pending[place]) == BATCH:
-                    await lanes.put(place[0], self._keep(done, pending.pop(place)))
+                    await lanes.put(place[0], self._keep(done, growth, pending.pop(place)))
             for (lane, _), lines in pending.items():
-                await lanes.put(lane, self._keep(done, lines))
+                await lanes.put(lane, self._keep(done, growth, lines))
             await lanes.empty()
+            await self._look(growth)
         finally:
             await lanes.close()
         return done
 
-    async def _keep(self, done: Imported, batch: list[Line]) -> None:
+    async def _keep(self, done: Imported, growth: "_Growth", batch: list[Line]) -> None:
         tenant = batch[0].tenant
         missing = await self._missing(tenant)
         async with self.database.transaction(tenant) as tx:
@@ -116,10 +124,18 @@ class Importer:
                 await importing.create_tenant(tx)
             faults = await importing.faults(tx, batch)
             broken = {fault.number for fault in faults}
-            done.add(await importing.store(tx, self.path.name, [line for line in batch if line.number not in broken]))
+            done.add(counts := await importing.store(tx, self.path.name, [line for line in batch if line.number not in broken]))
+        if growth.first(tenant, counts["new"]):
+            async with self.database.transaction(tenant) as tx:
+                await planning.look(tx)
         done.faults += faults
         done.created += [tenant] if missing and tenant not in done.created else []
         done.tenants += [tenant] if tenant not in done.tenants else []
+
+    async def _look(self, growth: "_Growth") -> None:
+        for tenant in growth.tenants:
+            async with self.database.transaction(tenant) as tx:
+                await planning.look(tx)
 
     async def _missing(self, tenant: str) -> bool:
         async with self.database.transaction(tenant) as tx:
@@ -129,6 +145,24 @@ class Importer:
                 f"tenant {tenant!r} does not exist, and only an admin may create it: correct the name, or set PERDURE_OWNER_DATABASE_URL"
             )
         return missing
+
+
+class _Growth:
+    """New facts of each tenant, and whether so many of them that statistics should know."""
+
+    def __init__(self) -> None:
+        self._new: Counter[str] = Counter()
+
+    def first(self, tenant: str, new: int) -> bool:
+        """Count new facts and tell whether they are enough with these."""
+        before = self._new[tenant]
+        self._new[tenant] += new
+        return before < LOOKED <= self._new[tenant]
+
+    @property
+    def tenants(self) -> list[str]:
+        """Those that have grown by enough."""
+        return [tenant for tenant, new in self._new.items() if new >= LOOKED]
 
 
 class _Lanes:

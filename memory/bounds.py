@@ -20,9 +20,9 @@ UNSEEN = re.compile(
 
 
 def text(value: str, what: str) -> str:
-    """Return a text as it is kept. Raises: BadInput where it is empty or too long."""
+    """Return a text as it is kept. Raises: BadInput where there is nothing to read in it, or too much."""
     found = kept(value)
-    if not found.strip():
+    if not (found if found.isascii() else UNSEEN.sub("", found)).strip():
         raise BadInput(f"{what} is empty: there is nothing to remember")
     if (size := len(found.encode())) > TEXT_BYTES:
         raise BadInput(f"{what} has {size:,} bytes; {TEXT_BYTES:,} is the most: cut it into pieces with ids of their own")

@@ -54,7 +54,9 @@ def estimate(found: Sequence[tuple[int, int]]) -> Estimate:
         return Estimate(0, None, 0.0, 1.0, 0.0)
     share = sum(hits for hits, _ in asked) / trials
     low, high = wilson(share, trials / _design_effect(asked, share, trials))
-    return Estimate(len(asked), share, low, high, wilson(1.0, trials / ASSUMED_EFFECT)[0])
+    best_low, _ = wilson(1.0, trials / ASSUMED_EFFECT)
+    # A first miss may show a smaller effect than the one that is assumed, and must not make anybody surer by that.
+    return Estimate(len(asked), share, min(low, best_low), high, best_low)
 
 
 def _design_effect(asked: Sequence[tuple[int, int]], share: float, trials: int) -> float:

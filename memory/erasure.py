@@ -11,8 +11,11 @@ from memory import bounds, keywords, redaction, samples, shared_erasure, tombsto
 NOTE = "INSERT INTO erasure (tenant, hash, reason, by) VALUES ($1, $2, $3, $4) RETURNING id"
 DID = "UPDATE erasure SET did = $3 WHERE tenant = $1 AND id = $2"
 FACTS = """
-SELECT id, num, scope, kind, subject, session, speaker, body, valid_from, valid_to, superseded_at, content_hash FROM fact
- WHERE tenant = $1 AND (session = ANY ($3) OR named(concat_ws(' ', body, subject, speaker, session, scope, kind, id), name_likes($2)))
+SELECT id, num, scope, kind, subject, session, speaker, body, valid_from, valid_to, superseded_at, superseded_by, revises,
+       content_hash, near
+  FROM fact
+ WHERE tenant = $1 AND (session = ANY ($3)
+    OR named(concat_ws(' ', body, subject, speaker, session, scope, kind, id, near, superseded_by, revises), name_likes($2)))
 """
 EPISODES = """
 SELECT id, session, speaker, origin, subject, body FROM episode
@@ -128,9 +131,10 @@ async def _long_term(tx: Tx, search: _Search, deleted: Counter[str], redacted: C
     going |= {text.id: text.num for text in texts if text.twin}
     await _drop(tx, going, episodes, deleted)
     await redaction.rewrite(tx, left := [text for text in texts if not text.twin])
+    unlinked = await redaction.unlink(tx, [row for row in mentions if row["id"] not in going], search.name)
     told = [redaction.episode(row, search.name) for row in others if _mentions(row, search.name)]
     await redaction.rewrite_episodes(tx, told)
-    redacted.update(fact=len(left), episode=len(told))
+    redacted.update(fact=len(unlinked.union(text.id for text in left)), episode=len(told))
 
 
 def _mentions(row: Any, name: str) -> bool:

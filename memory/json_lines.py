@@ -85,7 +85,7 @@ def _object(raw: bytes, example: str) -> dict[str, Any]:
     if len(raw) > LINE_BYTES:
         raise BadInput(f"it has more than {LINE_BYTES:,} bytes, and a text may have {bounds.TEXT_BYTES:,}: cut it into pieces")
     try:
-        value = json.loads(raw.decode(), parse_constant=_refuse)
+        value = json.loads(raw.decode(), parse_constant=_refuse, object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise BadInput(f"it is not UTF-8: byte {error.start + 1} is {raw[error.start]:#04x}") from None
     except json.JSONDecodeError as error:
@@ -95,6 +95,15 @@ def _object(raw: bytes, example: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadInput(f"it is a JSON {KINDS[type(value)]}; right is {example}")
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[: bounds.SHOWN]!r} stands there twice")
+        found[name] = value
+    return found
 
 
 def _refuse(word: str) -> NoReturn:

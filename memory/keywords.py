@@ -92,8 +92,10 @@ SELECT chosen.fact, chosen.part
      ) AS list
      GROUP BY list.fact ORDER BY 2 DESC, 1 DESC LIMIT {within}
   ) AS chosen
-  JOIN fact f ON f.tenant = $1 AND f.num = chosen.fact
- WHERE {filter} ORDER BY chosen.part DESC, chosen.fact DESC LIMIT $5
+ CROSS JOIN LATERAL (
+    SELECT FROM fact f WHERE f.tenant = $1 AND f.num >= chosen.fact AND f.num <= chosen.fact AND {filter} ORDER BY f.num LIMIT 1
+ ) AS met
+ ORDER BY chosen.part DESC, chosen.fact DESC LIMIT $5
 """
 # For a filter that leaves some: they are read once and kept at hand. The limit only tells the planner that they fit into memory, and
 # without the last two words it would join them.
@@ -112,7 +114,7 @@ WITH few AS MATERIALIZED (SELECT f.num FROM fact f WHERE f.tenant = $1 AND {filt
 SELECT list.fact, sum({part}) AS part
   FROM unnest($2::text[], $3::float8[]) AS asked (lexeme, idf)
  CROSS JOIN LATERAL (
-    SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme AND fact = ANY(ARRAY(SELECT num FROM few))
+    SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme AND fact = ANY(ARRAY(SELECT num FROM few)) OFFSET 0
  ) AS list
  GROUP BY list.fact ORDER BY 2 DESC, 1 DESC LIMIT $5
 """
@@ -120,7 +122,7 @@ SCORES = """
 SELECT list.fact, sum({part}) AS score
   FROM unnest($2::text[], $3::float8[]) AS asked (lexeme, idf)
  CROSS JOIN LATERAL (
-    SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme AND fact = ANY($5::bigint[])
+    SELECT fact, tf, words FROM posting WHERE tenant = $1 AND lexeme = asked.lexeme AND fact = ANY($5::bigint[]) OFFSET 0
  ) AS list
  GROUP BY list.fact
 """
@@ -134,6 +136,8 @@ LONGEST_QUERY = 20_000
 MOST_WORDS = 48
 LISTED = 8_000
 """Postings that the rarest words of a query may bring in; four times that where they leave too few facts."""
+EVERY = 2**40
+"""A bound that no list of postings reaches."""
 HELD = 50_000
 """Facts that a query keeps at hand, which is what 2 MB of memory hold."""
 COMPLETED = 120
@@ -216,13 +220,16 @@ async def search(tx: Tx, query: str, filter: Filter, *, limit: int) -> list[tupl
         return (await find(tx, await words(tx, query), filter, limit=limit)).rows
 
 
-async def find(tx: Tx, asked: Words, filter: Filter, *, limit: int, matching: int | None = None) -> Found:
+async def find(tx: Tx, asked: Words, filter: Filter, *, limit: int, matching: int | None = None, every: bool = False) -> Found:
     """Return the best facts for words, best first; quick only under `planning.AS_WRITTEN`.
 
     matching: how many facts the filter leaves, without regard to time, where those are few enough to be counted.
+    every: look at every posting, however many there are, so that no fact is missed.
     """
     if not asked.words:
         return Found([], 0, False)
+    if every:
+        return await _listed(tx, asked, filter, matching, bound=EVERY, limit=limit)
     total = sum(word.df for word in asked.words)
     # Looking up one pair costs about what two postings of a list do, which are met by their facts too.
     if matching is not None and matching * len(asked.words) <= 2 * min(total, LISTED):
@@ -240,7 +247,9 @@ async def _listed(tx: Tx, asked: Words, filter: Filter, matching: int | None, *,
         chosen = await _choose(tx, AMONG, asked, rare, filter, wanted, bound=bound, held=HELD)
     else:
         chosen = await _chosen(tx, asked, rare, filter, bound=bound, limit=wanted)
-    searched, cut = sum(min(word.df, bound) for word in rare), any(word.df > bound for word in rare)
+    # What was counted up to a bound may be more.
+    cut = bound < EVERY and any(word.df > bound or word.df == COUNTED for word in rare)
+    searched = sum(min(word.df, bound) for word in rare)
     if not rest:
         return Found(chosen, searched, cut)
     added = await scores(tx, Words(rest, asked.mean), [fact for fact, _ in chosen])

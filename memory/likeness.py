@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from database import Tx
+from memory import tombstones
 from memory.planning import AS_WRITTEN, aside
 
 WORDS = re.compile(r"\w+")
@@ -75,6 +76,8 @@ async def link_near(tx: Tx, nums: Sequence[int]) -> int:
     """Link facts to an older one that shares most of their words; return how many were linked. Repeating it changes nothing."""
     if not nums:
         return 0
+    # A link is an id, which may have somebody's name in it.
+    await tombstones.share(tx)
     async with aside(tx, AS_WRITTEN):
         pairs = await tx.fetch(CANDIDATES, tx.tenant, list(nums), MOST, LOOKED_AT)
         looked_at = list({num for pair in pairs for num in pair})

@@ -19,7 +19,7 @@ SECONDS = 120.0
 """How long one comparison may go on finding the true neighbours; what is left of the samples waits for another day."""
 INJECTED = Knobs(ef_search=10, exact_below=0)
 """What the monitor proves itself on: a search that is known to be bad."""
-WHOLE, INDEX = "every", "index"
+WHOLE, INDEX, CODES = "every", "index", "codes"
 SIZES = ((1_000, "<1k"), (10_000, "<10k"), (100_000, "<100k"), (1_000_000, "<1M"))
 SHARES = ((0.75, "100 %"), (0.22, "50 %"), (0.032, "10 %"), (0.0032, "1 %"))
 ROWS = "SELECT count(*) FROM {table} WHERE tenant = $1"
@@ -89,7 +89,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Samples of one selectivity; `every` is all of them, `index` those that an index answered.
+    """Samples of one selectivity; `every` is all of them, `index` those that an index answered, `codes` those that codes did.
 
     approximate: those for which an HNSW index was scanned.
     """
@@ -178,7 +178,7 @@ async def compare(
         after = await _scans(tx, seen.model)
         found.append(_compared(truth, answer, mode, after - before))
         before = after
-    parts = {WHOLE: found, INDEX: [one for one in found if one.approximate]}
+    parts = {WHOLE: found, INDEX: [one for one in found if one.approximate], CODES: [one for one in found if one.mode == "codes"]}
     for one in found:
         parts.setdefault(_share(one.truth.matching, seen.rows), []).append(one)
     groups = [_group(name, part) for name, part in parts.items() if part]

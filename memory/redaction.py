@@ -24,6 +24,17 @@ SELECT tenant, id, num, scope, sort, of, session, by, text, at, valid_from, vali
        superseded_at, superseded_by, revises, confidence, hash, alike, near, lineage, step
   FROM gone
 """
+# A link to a fact that went is none, and one whose fact went long ago would keep the name.
+LINKS = """
+WITH gone AS (DELETE FROM fact WHERE tenant = $1 AND id = ANY ($2) RETURNING *)
+INSERT INTO fact (tenant, id, num, scope, kind, subject, session, speaker, body, at, valid_from, valid_to, recorded_at,
+                  superseded_at, superseded_by, revises, confidence, content_hash, likeness, near, lineage, step)
+SELECT tenant, id, num, scope, kind, subject, session, speaker, body, at, valid_from, valid_to, recorded_at,
+       superseded_at, CASE WHEN superseded_by = ANY ($3) THEN NULL ELSE superseded_by END,
+       CASE WHEN revises = ANY ($3) THEN NULL ELSE revises END, confidence, content_hash, likeness,
+       CASE WHEN near = ANY ($3) THEN NULL ELSE near END, lineage, step
+  FROM gone
+"""
 EPISODES = """
 WITH given AS (
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS given (id, subject, speaker, body, content_hash)
@@ -86,6 +97,16 @@ async def rewrite(tx: Tx, texts: Sequence[Text]) -> None:
     await vectors.remove(tx, nums)
     await tx.execute(FACTS, tx.tenant, *_columns(texts), [text.kind for text in texts], [text.likeness for text in texts])
     await keywords.add(tx, [(text.num, text.body) for text in texts])
+
+
+async def unlink(tx: Tx, rows: Sequence[Any], name: str) -> set[str]:
+    """Cut the links of facts to ids that have the name in them, and return which facts had one."""
+    linked = {row["id"]: {id for id in (row["near"], row["superseded_by"], row["revises"]) if id} for row in rows}
+    named = {id for id in set[str]().union(*linked.values()) if tombstones.without(id, [name]) != id}
+    found = {id for id, links in linked.items() if links & named}
+    if found:
+        await tx.execute(LINKS, tx.tenant, list(found), list(named))
+    return found
 
 
 async def rewrite_episodes(tx: Tx, texts: Sequence[Text]) -> None:

@@ -24,17 +24,26 @@ Via = Literal["both", "keyword", "vector", "neighbour"]
 BESIDE = """
 SELECT given.hit, f.num AS fact
   FROM unnest($2::bigint[], $3::text[]) AS given (hit, episode)
-  JOIN episode turn ON turn.tenant = $1 AND turn.id = given.episode
- CROSS JOIN LATERAL (VALUES (turn.seq - 1), (turn.seq + 1)) AS near (seq)
-  JOIN episode beside ON beside.tenant = $1 AND beside.session = turn.session AND beside.seq = near.seq
-  JOIN fact_source told ON told.tenant = $1 AND told.episode = beside.id
-  JOIN fact f ON f.tenant = $1 AND f.id = told.fact
- WHERE {filter} LIMIT 400
+ CROSS JOIN LATERAL (
+    SELECT session, seq FROM episode WHERE tenant = $1 AND id >= given.episode AND id <= given.episode ORDER BY id LIMIT 1
+ ) AS turn
+ CROSS JOIN LATERAL (
+    SELECT id FROM episode WHERE tenant = $1 AND session = turn.session AND seq >= turn.seq - 1 AND seq <= turn.seq + 1 ORDER BY seq LIMIT 3
+ ) AS beside
+ CROSS JOIN LATERAL (
+    SELECT fact FROM fact_source
+     WHERE tenant = $1 AND episode >= beside.id AND episode <= beside.id AND beside.id <> given.episode ORDER BY episode LIMIT 400
+ ) AS told
+ CROSS JOIN LATERAL (
+    SELECT f.num FROM fact f WHERE f.tenant = $1 AND f.id >= told.fact AND f.id <= told.fact AND {filter} ORDER BY f.id LIMIT 1
+ ) AS f
+ LIMIT 400
 """
 READ = """
 SELECT f.id, f.num, f.body, f.scope, f.kind, f.subject, f.session, f.speaker, f.at, f.recorded_at, f.lineage, f.step,
-       ARRAY(SELECT episode FROM fact_source source WHERE source.tenant = $1 AND source.fact = f.id ORDER BY episode) AS sources
-  FROM fact f WHERE f.tenant = $1 AND f.num = ANY($2::bigint[])
+       ARRAY(SELECT episode FROM fact_source WHERE tenant = $1 AND fact >= f.id AND fact <= f.id ORDER BY fact, episode) AS sources
+  FROM unnest($2::bigint[]) AS given (num)
+ CROSS JOIN LATERAL (SELECT * FROM fact WHERE tenant = $1 AND num >= given.num AND num <= given.num ORDER BY num LIMIT 1) AS f
 """
 # The model that is in use, or the one that made the query's vector, and how its vectors are searched.
 ARM = """
@@ -165,8 +174,12 @@ async def _answered(tx: Tx, query: Query, arm: _Arm, began: float) -> Answer:
     # Where everything matches, the statistics of the words have counted it.
     left = 0 if query.filter.narrow else asked.facts
     left = left or await vectors.matching(tx, query.filter, most + 1)
-    found = await keywords.find(tx, asked, query.filter, limit=pool, matching=left if left <= most else None)
+    matching = left if left <= most else None
+    found = await keywords.find(tx, asked, query.filter, limit=pool, matching=matching)
     near = await _near(tx, query, arm, pool, left)
+    if found.capped and len({num for num, _ in (*found.rows, *(near.rows if near else ()))}) < query.k:
+        # Rather late than short of facts that match.
+        found = await keywords.find(tx, asked, query.filter, limit=pool, matching=matching, every=True)
     keyword, cosine = await _completed(tx, query, arm, asked, dict(found.rows), near)
     scores, read = await _with_neighbours(tx, scoring.fused(keyword, cosine), query)
     best = _best(scores, query.k)

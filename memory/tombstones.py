@@ -69,7 +69,7 @@ async def buried(tx: Tx, subjects: Sequence[str]) -> set[str]:
 
     Raises: PermanentError where the key that the tenant's tombstones were made with is not at hand: nobody can tell then.
     """
-    await tx.execute(SHARE, tx.tenant)
+    await share(tx)
     if not subjects:
         return set()
     key, _ = await _key_in_use(tx)
@@ -121,6 +121,11 @@ async def bury(tx: Tx, name: str) -> bytes:
     for each in [hashed, digest(tx.tenant, account(name), key)] if size > 1 else [hashed]:
         await tx.execute(BURY, tx.tenant, each, _id(key), size)
     return hashed
+
+
+async def share(tx: Tx) -> None:
+    """Let nobody be erased until the transaction ends; an erasure under way is waited for."""
+    await tx.execute(SHARE, tx.tenant)
 
 
 async def lock(tx: Tx) -> None:

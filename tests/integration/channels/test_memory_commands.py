@@ -110,6 +110,7 @@ NOWHERE = {
     "no tenant's name": (["recall", "x", "--tenant", "No Body"], "tenant 'No Body' is not a name"),
     "no such id": (["show", "nothing"], "tenant default remembers nothing under the id 'nothing'"),
     "an empty text": (["add", " "], "is empty: there is nothing to remember"),
+    "a text that nobody sees": (["add", "\u200b \u2060"], "is empty: there is nothing to remember"),
     "a bad date": (["add", "x", "--valid-from", "soon"], "the date 'soon' is no date; right is 2026-01-31T09:30:00Z"),
     "an empty query": (["recall", " "], "a query needs a text"),
     "no query": (["recall"], "give a QUERY, or --queries FILE.jsonl"),

@@ -12,7 +12,21 @@ import pytest
 from contracts.errors import BadInput, PermanentError
 from database import Database, Tx
 from ledger import records, runs
-from memory import episodes, erasure, facts, keywords, samples, sessions, states, summaries, tombstones, vectors
+from memory import (
+    episodes,
+    erasure,
+    facts,
+    keywords,
+    likeness,
+    revisions,
+    samples,
+    sessions,
+    states,
+    storing,
+    summaries,
+    tombstones,
+    vectors,
+)
 from memory.episodes import NewEpisode
 from memory.filters import Filter
 from memory.knobs import Knobs
@@ -39,6 +53,7 @@ OTHERS = (
 )
 """One name, as it may be written: with other marks, as one word, among letters that nobody sees, in letters that look like its own."""
 STRANGERS = "Zeldas Quimbys, zeldaquimbyson, McZelda Quimbyson, zeldaquimby and prezelda quimby"
+LINKS = "SELECT id, near, revises, superseded_by FROM fact WHERE tenant = $1"
 GREP = re.compile(r"zelda\W+quimby", re.IGNORECASE)
 ADOPT = "INSERT INTO embedding_model (tenant, id, name, dims, state) VALUES ($1, $2, $3, $4, 'active')"
 TEXTUAL = """
@@ -337,6 +352,40 @@ async def test_who_ruled_and_who_started_stays_on_record(database: Database) -> 
         await tx.execute("UPDATE run SET status = 'completed', paused_by = $2 WHERE tenant = $1", tx.tenant, NAME)
         await erasure.forget(tx, NAME, "", "ann")
         assert tuple(await tx.row("SELECT starter, paused_by FROM run WHERE tenant = $1", tx.tenant) or ()) == ("zelda quimby", NAME)
+
+
+async def test_an_id_with_the_name_is_in_no_link_of_what_stays(database: Database, owner_database_url: str) -> None:
+    async with database.transaction("default") as tx:
+        await facts.write(tx, WriteKey("l", "a"), [NewFact("The price is five", id="zelda-quimby-1"), NewFact("The roof is red", id="f1")])
+        await revisions.supersede(tx, WriteKey("l", "b"), "zelda-quimby-1", NewFact("The price is six", id="f2"))
+        await revisions.supersede(tx, WriteKey("l", "c"), "f1", NewFact("The roof is blue", id="zelda-quimby-2"))
+        await facts.write(tx, WriteKey("l", "d"), [NewFact("Old ropes and nets", id="f3"), NewFact("Bob has a boat", id="f4")])
+        # Its fact was expired long ago: nothing but the link has the name.
+        await tx.execute("UPDATE fact SET near = 'zelda-quimby-0' WHERE tenant = $1 AND id = 'f3'", tx.tenant)
+        await tx.execute("UPDATE fact SET near = 'f3' WHERE tenant = $1 AND id = 'f4'", tx.tenant)
+    async with database.transaction("default") as tx:
+        erased = await erasure.forget(tx, NAME, "they asked", "Ann")
+        left = {row["id"]: (row["near"], row["revises"], row["superseded_by"]) for row in await tx.fetch(LINKS, tx.tenant)}
+    assert left == {"f1": (None, None, None), "f2": (None, None, None), "f3": (None, None, None), "f4": ("f3", None, None)}
+    assert erased.redacted["fact"] == 3 and await grep(owner_database_url) == []
+
+
+async def test_an_erasure_waits_for_who_links_and_who_links_for_it(database: Database, owner_database_url: str) -> None:
+    long = "the harbour master wrote a long letter about the new red boat"
+    async with database.transaction("default") as tx:
+        first = await storing.put(tx, WriteKey("l", "a"), [NewFact(long, id="zelda-quimby-1"), NewFact(f"{long} today", id="f1")])
+
+    async def forget() -> None:
+        async with database.transaction("default") as tx:
+            await erasure.forget(tx, NAME, "they asked", "Ann")
+
+    async with database.transaction("default") as tx:
+        assert await likeness.link_near(tx, [one.num for one in first if one.num]) == 1
+        erasing = asyncio.create_task(forget())
+        await asyncio.sleep(0.3)
+        assert not erasing.done()
+    await erasing
+    assert await grep(owner_database_url) == []
 
 
 async def test_an_erasure_of_one_tenant_touches_no_other(database: Database) -> None:

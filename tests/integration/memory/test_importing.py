@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from channels import imports
 from channels.imports import Imported, Importer
 from contracts.errors import BadInput
-from database import Database
-from memory import consistency, episodes, facts, keywords, tombstones
+from database import SEARCH_PATH, Database
+from memory import consistency, episodes, facts, keywords, planning, tombstones
 from memory.filters import Filter
 from memory.json_lines import LINE_BYTES
 
@@ -85,6 +86,7 @@ async def test_many_batches_keep_the_order_and_lose_nothing(database: Database, 
 
 BROKEN: dict[str, tuple[dict[str, Any] | str | bytes, str]] = {
     "no JSON": ('{"id": "m2", "text": ', "it is not JSON: Expecting value at column"),
+    "a field twice": ('{"id": "m2", "text": "a", "id": "m3"}', "it is not JSON: 'id' stands there twice"),
     "not a number": ('{"id": "m2", "text": NaN}', "it is not JSON: NaN is no JSON value"),
     "a list": ('["m2"]', "it is a JSON list"),
     "no UTF-8": (b'{"id": "m2", "text": "\xff"}', "it is not UTF-8: byte 23 is 0xff"),
@@ -198,3 +200,42 @@ async def test_exact_twins_of_a_file_are_all_kept_and_linked_to_the_first(databa
     async with database.transaction("default") as tx:
         near = [fact.near for id in ("m1", "m2", "m3") if (fact := await facts.read(tx, id))]
     assert near == [None, "m1", None]
+
+
+async def test_a_large_import_tells_the_planner_of_its_tenant_and_of_no_other(
+    database: Database, owner_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "LOOKED", 40)
+    for nth, keep_good in enumerate((False, True)):
+        tenant = f"grown-{nth}"
+        await bring_in(database, write(tmp_path, *(line(f"{nth}-{each}", tenant=tenant) for each in range(50))), keep_good=keep_good)
+        await bring_in(database, write(tmp_path, line("one", tenant="small")))
+        looked_at = await known_tenants(owner_database_url)
+        assert {table for table, tenants in looked_at.items() if tenant in tenants} == {"episode", "fact", "fact_source"}
+        assert not any("small" in tenants for tenants in looked_at.values())
+
+
+async def known_tenants(owner_database_url: str) -> dict[str, set[str]]:
+    """Return the tenants that statistics of each table know."""
+    owner = await asyncpg.connect(owner_database_url)
+    try:
+        rows = await owner.fetch(
+            "SELECT tablename, most_common_vals::text::text[] AS tenants FROM pg_stats WHERE schemaname = 'perdure' AND attname = 'tenant'"
+        )
+    finally:
+        await owner.close()
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["tablename"].rpartition("_p")[0], set()).update(row["tenants"] or [])
+    return found
+
+
+async def test_statistics_are_made_for_a_tenant_that_is_set_only(database: Database, database_url: str) -> None:
+    async with database.transaction("default") as tx:
+        await planning.look(tx)
+    bare = await asyncpg.connect(database_url, server_settings=SEARCH_PATH)
+    try:
+        with pytest.raises(asyncpg.PostgresError, match=r"app\.tenant|no tenant"):
+            await bare.execute(planning.LOOK)
+    finally:
+        await bare.close()

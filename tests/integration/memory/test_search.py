@@ -8,7 +8,7 @@ import pytest
 
 from contracts.errors import BadInput
 from database import Database, Tx
-from memory import models
+from memory import keywords, models
 from memory.filters import Filter
 from memory.search import NO_MODEL, NO_VECTOR, Query, search
 from tests.integration.memory import corpora
@@ -123,6 +123,17 @@ async def test_k_rows_come_back_whenever_k_match(database: Database, model: mode
         filter = Filter() if nth % 3 == 0 else Filter(speakers=(f"s{nth}",))
         found = await ask(database, Query(f"w{nth % 12}x", made[nth * 3].tolist(), filter, k=12))
         assert len(found["ids"]) == (12 if nth % 3 == 0 else 10) == len(set(found["ids"]))
+
+
+@pytest.mark.parametrize("words", ["common", "common frequent"])
+async def test_frequent_words_alone_find_the_oldest_facts_too(database: Database, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    monkeypatch.setattr(keywords, "LISTED", 20)
+    monkeypatch.setattr(keywords, "COUNTED", 50)
+    async with database.transaction("default") as tx:
+        old = [Row(f"old{nth}", "a common and frequent thing", kind="old") for nth in range(60)]
+        await corpora.write(tx, [*old, *(Row(f"new{nth}", "a common and frequent thing") for nth in range(300))])
+    found = await ask(database, Query(words, filter=Filter(kinds=("old",)), k=10))
+    assert len(found["ids"]) == 10 and all(id.startswith("old") for id in found["ids"]) and not found["answer"].capped
 
 
 async def test_the_same_query_has_the_same_answer(database: Database, model: models.Model) -> None:

@@ -46,12 +46,12 @@ async def test_few_rows_are_compared_more_are_told_apart_by_codes_and_many_are_a
     async with database.transaction("default") as tx:
         await corpora.write(tx, given, model)
     await corpora.flip(database, model)
-    asked, few = given[0].vector or [], Filter(kinds=("k3",))
+    asked, few = given[3].vector or [], Filter(kinds=("k3",))
     async with database.transaction("default") as tx:
         assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=199))).mode == "ann"
         exact = await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=199))
         assert (exact.mode, exact.searched) == ("exact", 60)
-        codes = await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=20, ef_search=5))
+        codes = await vectors.nearest(tx, model, asked, few, limit=1, knobs=Knobs(exact_below=20, ef_search=5))
         assert (codes.mode, codes.searched) == ("codes", 30)
         assert (await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=19))).mode == "ann"
         assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=0, exact_only=True))).mode == "exact"
@@ -65,7 +65,7 @@ async def test_the_nearest_code_leads_to_the_nearest_vector_whether_the_index_ha
         nums = await corpora.write(tx, given, model)
         knobs = Knobs(exact_below=200, ef_search=5)
         for row in given[::40]:
-            near = await vectors.nearest(tx, model, row.vector or [], Filter(), limit=3, knobs=knobs)
+            near = await vectors.nearest(tx, model, row.vector or [], Filter(), limit=1, knobs=knobs)
             assert (near.mode, near.searched, near.rows[0][0], round(near.rows[0][1], 3)) == ("codes", 30, nums[row.id], 1.0)
 
 
@@ -76,6 +76,14 @@ async def test_codes_that_let_everything_pass_find_what_exact_search_does(databa
         exact = await vectors.nearest(tx, model, made, Filter(), limit=20, knobs=Knobs())
         codes = await vectors.nearest(tx, model, made, Filter(), limit=20, knobs=Knobs(exact_below=100))
     assert (exact.mode, codes.mode) == ("exact", "codes") and exact.rows == codes.rows
+
+
+async def test_codes_that_tell_nothing_give_way_to_exact_search(database: Database, model: models.Model) -> None:
+    made = np.abs(np.random.default_rng(1).standard_normal((600, DIMS)))
+    async with database.transaction("default") as tx:
+        nums = await corpora.write(tx, [Row(f"f{nth}", f"word{nth}", vector=made[nth].tolist()) for nth in range(600)], model)
+        near = await vectors.nearest(tx, model, made[5].tolist(), Filter(), limit=10, knobs=Knobs(exact_below=300, ef_search=10))
+    assert (near.mode, near.searched, near.capped, near.rows[0][0]) == ("exact", 600, True, nums["f5"])
 
 
 async def test_exact_search_is_exact(database: Database, model: models.Model) -> None:

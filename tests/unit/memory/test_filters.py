@@ -50,6 +50,7 @@ def test_a_single_text_is_a_list_of_one() -> None:
         ({"speaker": "ann"}, "no field 'speaker'; there are scopes, kinds"),
         ({"kinds": 3}, "kinds is a list of texts"),
         ({"kinds": ["a", None]}, "kinds is a list of texts"),
+        ({"sessions": []}, "sessions lists nothing"),
         ({"kinds": ["a"] * 1_001}, "lists 1001 values"),
         ({"since": "yesterday"}, "since is 'yesterday'"),
         ({"since": 5}, "since is 5"),
