@@ -18,6 +18,8 @@ BATCH = 2_000
 LOOKED = 4_000
 """New facts of a tenant after which the planner is told, at first and at the end. Till then it takes the tenant for one without rows, and
 reads all that an import has brought for each batch."""
+TURN = 50
+"""Lines that are read before batches under way have their turn: a batch is several statements, and each waits for this process."""
 LANES = 3
 """Batches that are stored at once, where each is kept by itself: while one is made ready, the database has work for two cores."""
 
@@ -99,7 +101,9 @@ class Importer:
         done, lanes, growth = Imported(), _Lanes(), _Growth()
         pending: dict[tuple[int, str], list[Line]] = defaultdict(list)
         try:
-            for line in importing.lines(self.path, self.tenant):
+            for nth, line in enumerate(importing.lines(self.path, self.tenant)):
+                if nth % TURN == 0:
+                    await asyncio.sleep(0)
                 if isinstance(line, Fault):
                     done.faults.append(line)
                     continue
