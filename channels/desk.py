@@ -15,6 +15,7 @@ from ledger import approvals, directory, inbox, surroundings, votes
 from ledger.approvals import Request
 from ledger.directory import Person
 from ledger.inbox import Filters
+from ledger.refusals import RULINGS
 from ledger.signatures import KEY_NAME
 from policies.bundles import Bundles
 
@@ -102,7 +103,7 @@ class Desk:
         said |= {"by": who.id if who else ruling.by, "digest": (ruling.digest or "")[:64] or None}
         body = {"event": "refused", "signal": "ruling", "why": why, "channel": channel, **said}
         # Apart from what the same channel refuses of strangers, so that their flood hides nothing here.
-        kept = self._refusals.setdefault(channel, Refusals(self._database, f"{channel} rulings"))
+        kept = self._refusals.setdefault(channel, Refusals(self._database, f"{channel} rulings", RULINGS))
         source = who.id if who else "nobody proved"
         await kept.put(tenant, source, body, about=ruling.request, lineage=found.lineage if found else None)
 

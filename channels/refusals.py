@@ -7,7 +7,7 @@ from typing import Any
 
 from database import Database
 from ledger import refusals
-from ledger.refusals import Refused
+from ledger.refusals import Refused, Room
 
 BATCH = 500
 
@@ -25,9 +25,10 @@ class Attempt:
 class Refusals:
     """Keeps what one channel refuses. A flood holds one connection of Postgres and never all."""
 
-    def __init__(self, database: Database, channel: str) -> None:
+    def __init__(self, database: Database, channel: str, room: Room = refusals.ATTEMPTS) -> None:
         self._database = database
         self._channel = channel
+        self._room = room
         self._waiting: list[Attempt] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -55,7 +56,7 @@ class Refusals:
         failed: Exception | None = None
         try:
             async with self._database.transaction(tenant) as tx:
-                await refusals.add(tx, self._channel, by_source)
+                await refusals.add(tx, self._channel, by_source, self._room)
         except Exception as error:
             failed = error
         # Whoever gave up waiting needs no answer.

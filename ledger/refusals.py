@@ -8,8 +8,6 @@ from typing import Any
 from database import Tx
 from ledger import records
 
-MOST, MOST_OF_ALL = 100, 1000
-"""Records a minute: of one source, and of one channel."""
 SOURCES = 1000
 """Sources that are told apart within a minute; all others are one."""
 OTHERS = "others"
@@ -43,7 +41,20 @@ class Refused:
     lineage: str | None = None
 
 
-async def add(tx: Tx, channel: str, attempts: Mapping[str, Sequence[Refused]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Records a minute: of one source, and of one channel."""
+
+    source: int
+    channel: int
+
+
+ATTEMPTS = Room(100, 1_000)
+RULINGS = Room(2_500, 5_000)
+"""A ruling that was refused is evidence, so there is room for a whole attack."""
+
+
+async def add(tx: Tx, channel: str, attempts: Mapping[str, Sequence[Refused]], room: Room = ATTEMPTS) -> None:
     """Count attempts that were refused, and put the first of each source on record. attempts: by source."""
     await close(tx)
     # In one order, so that two who count at once wait for each other and never both.
@@ -55,9 +66,9 @@ async def add(tx: Tx, channel: str, attempts: Mapping[str, Sequence[Refused]]) -
         # Locked before it is changed; should somebody have closed it meanwhile, it begins anew.
         while (told := await tx.value(TOLD, tx.tenant, channel, name)) is None:
             await tx.execute(BEGIN, tx.tenant, channel, name)
-        room = max(0, min(len(those), MOST - told, MOST_OF_ALL - seen["told"]))
-        await tx.execute(COUNT, tx.tenant, channel, name, len(those), room)
-        for one in those[:room]:
+        first = max(0, min(len(those), room.source - told, room.channel - seen["told"]))
+        await tx.execute(COUNT, tx.tenant, channel, name, len(those), first)
+        for one in those[:first]:
             await records.append(tx, f"{one.about or channel}/refused/{uuid.uuid4()}", "access", one.lineage, None, one.body)
 
 

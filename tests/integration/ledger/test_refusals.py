@@ -40,7 +40,7 @@ async def test_of_a_flood_the_first_are_records_and_the_rest_is_one_line_for_eac
     # A minute may end anywhere in the test: then there are two of them.
     await minute_over(database)
     by_source = Counter(str(body["by"]) for body in await bodies(database, "refused"))
-    assert refusals.MOST <= by_source["a"] <= 2 * refusals.MOST and by_source["b"] == 3
+    assert refusals.ATTEMPTS.source <= by_source["a"] <= 2 * refusals.ATTEMPTS.source and by_source["b"] == 3
     assert 1 <= len(await bodies(database, "refused more")) <= 2
     assert await total(database) == 1503
 
@@ -52,7 +52,7 @@ async def test_a_flood_from_many_sources_is_bounded_as_a_whole(database: Databas
     async with database.transaction("default") as tx:
         rows = await tx.value("SELECT count(*) FROM refusal WHERE tenant = 'default'")
     assert rows <= 2 * (refusals.SOURCES + 1)
-    assert len(await bodies(database, "refused")) <= 2 * refusals.MOST_OF_ALL
+    assert len(await bodies(database, "refused")) <= 2 * refusals.ATTEMPTS.channel
     await minute_over(database)
     assert await total(database) == count
     async with database.transaction("default") as tx:
