@@ -47,4 +47,4 @@ class ExpireRequest(Strict):
 class ExpireResult(Message):
     """How many rows went. ``gone``: what of memory -> rows; empty where the tenant has no policy."""
 
-    gone: dict[str, int] = Field(default_factory=dict)
+    gone: dict[str, int] = {}
