@@ -66,7 +66,7 @@ async def test_a_healthy_tool_and_model_leave_no_trace_of_a_breaker(house: House
 
 async def test_only_one_call_tries_an_open_tool_across_runs_and_workers_and_the_others_wait_for_its_end(house_of: HouseOf) -> None:
     async with house_of() as house, replace(house, client=await worker.connect(house.settings)).worker():
-        await opened(house, "probe.slow")
+        await opened(house, "probe.slow", seconds=4)
         house.model.set_script([{**plan(step("a", "probe.slow", note="one", seconds=0.5)), "times": 4}])
         handles = [await house.start() for _ in range(4)]
         assert [await house.ended(handle) for handle in handles] == ["COMPLETED"] * 4
