@@ -1,6 +1,7 @@
 """An MCP server that changes, hangs and breaks as it is told: `python tests/mcp_moody.py MOOD [PORT]`, over HTTP where a port is given.
 
-The file MOOD holds JSON: `description` of the tool `act`, `gone` (names of tools that are left out), `argument` (one more of `act`).
+The file MOOD holds JSON: `description` of the tool `act`, `gone` (names of tools that are left out), `argument` (one more of `act`),
+`deaf` (nobody can subscribe to changes yet).
 Each call leaves a line in the file `calls` beside it.
 """
 
@@ -113,7 +114,16 @@ def structured(value: dict[str, Any]) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(type="text", text=json.dumps(value))], structured_content=value)
 
 
-SERVER = Server("moody", on_list_tools=listed, on_call_tool=called, on_subscriptions_listen=ListenHandler(BUS))
+SUBSCRIBE = ListenHandler(BUS)
+
+
+async def subscribed(context: Any, request: types.SubscriptionsListenRequestParams) -> Any:
+    while mood().get("deaf"):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    return await SUBSCRIBE(context, request)
+
+
+SERVER = Server("moody", on_list_tools=listed, on_call_tool=called, on_subscriptions_listen=subscribed)
 
 
 class Gate:

@@ -30,8 +30,8 @@ async def test_a_run_is_paused_ruled_and_resumed_with_the_plain_temporal_cli(own
     assert (await progress(own, "held"))["paused"]["by"] == "ann"
     assert await pending(own, "held") == {"blog.publish": requests["blog.publish"].id}
     shown, listed, why = await own.starters(["show", "held"], ["list"], ["why", "held"])
-    assert "held paused" in shown.out and "paused by ann since " in shown.out and "a fire drill" in shown.out
-    assert "paused by ann since " in next(line for line in listed.out.splitlines() if line.startswith("held "))
+    assert "held paused" in shown.out and "paused by olga since " in shown.out and "a fire drill" in shown.out
+    assert "paused by olga since " in next(line for line in listed.out.splitlines() if line.startswith("held "))
     assert "ann paused the run over signal: a fire drill" in why.out
     await own.signal("held", "decide", {"request": requests["blog.publish"].id, "verdict": "approve", "by": "ann"})
     await own.until("held", lambda found: found.requests[0].state == "approved")
@@ -66,11 +66,11 @@ async def test_a_run_is_paused_resumed_and_cancelled_with_what_it_did_left(own: 
     await own.plan(BLOG, NEWSLETTER)
     await own.start("stopped")
     requests = await own.waiting("stopped", 2)
-    clear(await own.starter("pause", "stopped", "--by", "ann"), 1, "the directory has nobody 'ann'")
-    assert (await own.starter("people", "add", "ann", "--role", "operator")).code == 0
-    assert "stopped is paused: what runs comes to its end" in (await own.starter("pause", "stopped", "--by", "ann")).out
+    clear(await own.starter("pause", "stopped", "--by", "olga"), 1, "the directory has nobody 'olga'")
+    assert (await own.starter("people", "add", "olga", "--role", "operator")).code == 0
+    assert "stopped is paused: what runs comes to its end" in (await own.starter("pause", "stopped", "--by", "olga")).out
     again = await own.starter("pause", "stopped", "--json")
-    assert again.json["accepted"] and not again.json["changed"] and "paused by ann since" in again.json["message"]
+    assert again.json["accepted"] and not again.json["changed"] and "paused by olga since" in again.json["message"]
     assert (await own.starter("approve", requests["blog.publish"].id)).code == 0
     assert "stopped goes on" in (await own.starter("resume", "stopped")).out
     await own.until("stopped", lambda found: any(step.tool == "blog.publish" and step.status == "done" for step in found.steps))

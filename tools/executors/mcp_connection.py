@@ -185,10 +185,15 @@ class Connection:
         """Subscribe to changes, where the protocol wants that."""
         tools = client.server_capabilities.tools
         if client.protocol_version not in MODERN_PROTOCOL_VERSIONS or not (tools and tools.list_changed):
+            # An older server's announcements may come over a stream that stood only after the tools were listed.
+            await asyncio.sleep(LISTEN_SECONDS)
+            self._stale = True
             return
         while True:
             try:
                 async with client.listen(tools_list_changed=True) as changes:
+                    # What changed before this stood was announced to nobody.
+                    self._stale = True
                     async for _ in changes:
                         self._stale = True
             except ListenNotSupportedError:

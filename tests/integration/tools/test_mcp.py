@@ -202,17 +202,23 @@ async def test_a_tool_that_has_another_argument_or_is_gone_is_in_quarantine(at: 
             await at.call("do.read", {"what": "hi"})
 
 
+async def _quarantined(at: Desk) -> bool:
+    try:
+        await at.call("do.read", {"what": "hi"})
+    except ToolFailed as error:
+        return "is in quarantine: it has changed" in str(error)
+    return False
+
+
 async def test_a_change_that_the_server_announces_is_looked_at_before_the_next_call(at: Desk) -> None:
     assert await at.call("do.read", {"what": "change"}) == {"said": "change"}
+    await until(lambda: _quarantined(at))
 
-    async def quarantined() -> bool:
-        try:
-            await at.call("do.read", {"what": "hi"})
-        except ToolFailed as error:
-            return "is in quarantine: it has changed" in str(error)
-        return False
 
-    await until(quarantined)
+async def test_a_change_that_was_announced_before_anybody_could_subscribe_is_looked_at_too(at: Desk) -> None:
+    mood(at, deaf=True)
+    assert await at.call("do.read", {"what": "change"}) == {"said": "change"}
+    await until(lambda: _quarantined(at))
 
 
 async def test_what_a_description_hides_is_not_shown_and_a_person_hears_of_it(at: Desk) -> None:
