@@ -13,9 +13,10 @@ SEMANTIC_KERNEL := semantic-kernel asyncpg grpcio grpcio-health-checking grpcio-
 demo: .venv/.synced
 	$(STACK) demo $(if $(YES),--yes)
 
+# Each test process has servers of its own, so as many run as there are cores; `make test ARGS="-n 0 …"` runs in one.
 test: .venv/.synced
 	@$(BIN)/python -m devstack.temporal_program
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 # The console's tests want a browser; without one they are skipped.
 browser:
