@@ -8,12 +8,11 @@ from activities import breakers
 from activities.admission import remembered
 from activities.breakers import Passage
 from activities.calls import call, deadline, looked_up, parsed
-from activities.requests import undo_request
 from activities.services import Services, digest, facts
-from contracts.approvals import Gate
+from activities.undo_consent import Consent, Left, undo_key
 from contracts.errors import ToolFailed, ToolRetry, ToolUnknown, TransientError
 from database import Tx
-from ledger import approvals, effects, lineage, records
+from ledger import effects, lineage, records, testimonies
 from ledger.approvals import Request
 from ledger.effects import Claim, Effect
 from ledger.runs import RunRow
@@ -26,15 +25,6 @@ from tools.contract import Tool
 UNSEEN = ("claimed", "unknown")
 TRIES = 5
 """Attempts of its own, not of the activity that takes back many, after which a compensation that keeps losing its answer is a person's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What stays as it is, and why. gate: the request by which a person was asked. askable: whether one could settle it."""
-
-    why: str
-    gate: Gate | None = None
-    askable: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +52,11 @@ class Compensation:
 
         Raises: TransientError where it is to be tried again; Open where a tool is left alone for a while, which is waited for.
         """
+        async with self.services.database.transaction(self.tenant) as tx:
+            earlier = await effects.undoes(tx, effect.key)
+            last = earlier[-1] if earlier else None
+            if word := await testimonies.of_undo(tx, effect.lineage, effect.step, effect.n):
+                return await self._testified(tx, effect, last, word)
         tools = self.services.registry.tools(self.bundle.automation)
         tool = tools.get(effect.tool)
         back = tools.get(effect.undo_with or (tool.compensate_with if tool else None) or "")
@@ -72,9 +67,6 @@ class Compensation:
         doubt = f"{effect.tool} may have happened ({effect.detail})" if effect.state == "unknown" else ""
         if back is None:
             return Left(doubt or ("it cannot be undone" if tool else "its tool is gone"))
-        async with self.services.database.transaction(self.tenant) as tx:
-            earlier = await effects.undoes(tx, effect.key)
-        last = earlier[-1] if earlier else None
         if last and last.state in UNSEEN:
             last = await self._certain(last, back, knows=True)
         if last and last.state == "done":
@@ -82,15 +74,39 @@ class Compensation:
         held = await self._claimed(effect, back, last, len(earlier) + 1, doubt)
         if isinstance(held, Left):
             return held
-        done = await self._called(back, *held)
-        # What failed or stays unseen is a person's now, who is asked by the same way.
-        return await self._settled(effect) if done.state == "done" else await self.take_back(effect)
+        if held and (await self._called(back, *held)).state == "done":
+            return await self._settled(effect)
+        # What failed or stays unseen is a person's now, who is asked by the same way; what one says is undone is found there too.
+        return await self.take_back(effect)
 
     async def _settled(self, effect: Effect) -> None:
         async with self.services.database.transaction(self.tenant) as tx:
             await effects.resolve(tx, effect.key, "done", detail=effect.detail)
-            await effects.compensated(tx, effect.key)
-            await revisions.withdraw(tx, effect.lineage, effect.step)
+            await self._compensated(tx, effect)
+
+    async def _compensated(self, tx: Tx, effect: Effect) -> None:
+        await effects.compensated(tx, effect.key)
+        await revisions.withdraw(tx, effect.lineage, effect.step)
+
+    async def _testified(self, tx: Tx, effect: Effect, last: Effect | None, word: Request) -> None:
+        """Believe the person who says that an effect is undone: nothing is called. Raises: TransientError while it may be at work.
+
+        last: its newest compensation. word: the request that was answered so.
+        """
+        detail = f"{word.ruled_by} says that it is undone: {(word.ruling or {}).get('reason', '')}"
+        for row in (effect, last):
+            if row and row.state in UNSEEN and not row.released:
+                await self._idle(tx, row)
+                if not await effects.resolve(tx, row.key, "done", detail=detail, attempt=row.attempts):
+                    raise TransientError("another attempt holds this effect", retry_after=1.0)
+        await self._compensated(tx, effect)
+        told = {"event": "undone", "tool": effect.tool, "undoes": effect.key, "detail": detail, "build": self.services.build}
+        because = {"testified_by": word.ruled_by, "approval": word.id}
+        await records.append(tx, f"{word.id}/undone", "effect", effect.lineage, effect.step, {**told, **because})
+
+    async def _idle(self, tx: Tx, row: Effect) -> None:
+        if (wait := await effects.wait(tx, row.key)) > 0:
+            raise TransientError(f"{row.tool} may be at work still", retry_after=wait + 0.1)
 
     async def _certain(self, row: Effect, tool: Tool | None, *, knows: bool) -> Effect:
         """Find out what became of a call whose end nobody saw; what nobody can tell comes back as `unknown`.
@@ -98,8 +114,7 @@ class Compensation:
         knows: its answer would be of use, so an idempotent call may be made again with its own key to get it.
         """
         async with self.services.database.transaction(self.tenant) as tx:
-            if (wait := await effects.wait(tx, row.key)) > 0:
-                raise TransientError(f"{row.tool} may be at work still", retry_after=wait + 0.1)
+            await self._idle(tx, row)
         if row.released and row.undoes is None:
             return await self._resolved(row, "failed", None, row.detail)
         if tool and tool.lookup is not None and not row.released:
@@ -130,8 +145,8 @@ class Compensation:
             raise TransientError(otherwise, retry_after=1.0)
         return held, passage
 
-    async def _claimed(self, effect: Effect, back: Tool, last: Effect | None, nth: int, doubt: str) -> tuple[Claim, Passage] | Left:
-        """Judge the next attempt, and claim it in the same transaction."""
+    async def _claimed(self, effect: Effect, back: Tool, last: Effect | None, nth: int, doubt: str) -> tuple[Claim, Passage] | Left | None:
+        """Judge the next attempt, and claim it in the same transaction; None where a person says that it is undone already."""
         arguments = last.arguments if last else back.undo_arguments(effect.output or {})
         failed = f"{back.name} {'failed' if last.state == 'failed' else 'may have happened'}: {last.detail}" if last else ""
         async with self.services.database.transaction(self.tenant) as tx:
@@ -141,8 +156,8 @@ class Compensation:
             if judgement.outcome == "deny":
                 return Left(f"{back.name}: {judgement.because}")
             if asks := failed or doubt or (judgement.because if judgement.outcome != "allow" else ""):
-                said = await self._said(tx, effect, back, arguments, nth, asks)
-                if isinstance(said, Left):
+                said = await self._consent.given(tx, effect, back, arguments, nth, asks)
+                if not isinstance(said, dict):
                     return said
                 arguments = said
                 # An edit takes the same path: what the rules deny, nobody's word allows.
@@ -150,8 +165,12 @@ class Compensation:
                     return Left(f"{back.name}, as edited: {edited.because}")
                 if last and last.state in UNSEEN:
                     await effects.resolve(tx, last.key, "unknown", detail="a person allowed another attempt", attempt=last.attempts)
-            claim = replace(_claim(effect, back, arguments, _key(effect, nth)), undoes=effect.key)
+            claim = replace(_claim(effect, back, arguments, undo_key(effect, nth)), undoes=effect.key)
             return await self._held(tx, back, claim, "an earlier undo may be at work")
+
+    @property
+    def _consent(self) -> Consent:
+        return Consent(self.services, self.run, self.bundle, self.tenant, self.asker, self.since)
 
     async def _used(self, tx: Tx, effect: Effect) -> str:
         """Say which fork goes on from an effect, which is then left, or nothing. Until this transaction ends no fork begins."""
@@ -163,47 +182,6 @@ class Compensation:
         # Undo is never stopped by an empty budget.
         known = facts(back, arguments, tenant=self.tenant, automation=self.run.automation, input=self.run.input, taint=[], left=0)
         return self.bundle.rules.judge(known)
-
-    async def _said(
-        self, tx: Tx, effect: Effect, back: Tool, arguments: dict[str, Any], nth: int, why: str, *, edited: Request | None = None
-    ) -> dict[str, Any] | Left:
-        """Return the arguments that people approved, or how the effect is left. The word is used up here.
-
-        edited: the request that an editor's word ended, where others have to agree to these arguments.
-        """
-        now = await approvals.now(tx)
-        wanted = undo_request(
-            self.tenant, self.bundle, effect, back, arguments, nth, now, why=why, asker=self.asker or "", starter=self.run.starter,
-            one_machine=self.services.one_machine,
-        )  # fmt: skip
-        if edited:
-            id = approvals.request_id(effect.lineage, effect.step, effect.n, wanted.digest, f"undo{edited.id}")
-            wanted = replace(wanted, id=id, editor=edited.ruled_by, supersedes=edited.id)
-            request = await approvals.read(tx, id)
-        else:
-            request = await approvals.latest(tx, effect.lineage, effect.step, wanted.digest)
-        if request is None or (self._unanswered(request) and not edited):
-            if self.asker is None:
-                return Left(why, askable=True)
-            anew = f"{wanted.id}-{int(self.since.timestamp())}" if request and self.since else wanted.id
-            await approvals.ask(tx, replace(wanted, id=anew))
-            return Left(why, gate=replace(wanted, id=anew).gate)
-        if request.state == "pending":
-            return Left(why, gate=request.gate)
-        if request.state == "superseded" and request.expires_at > now:
-            arguments = (request.ruling or {})["arguments"]
-            if not request.bound.above and [stage.quorum for stage in request.chain] == [1]:
-                return arguments
-            return await self._said(tx, effect, back, arguments, nth, why, edited=request)
-        if request.state in ("approved", "consumed") and await approvals.consume(
-            tx, request, _key(effect, nth), request.digest, self.bundle.hash
-        ):
-            return arguments
-        who = f"{request.ruled_by}: {(request.ruling or {}).get('reason', '')}" if request.ruled_by else f"the request is {request.state}"
-        return Left(f"{why}; left as it is ({who})")
-
-    def _unanswered(self, request: Request) -> bool:
-        return request.state in ("cancelled", "expired", "rejected") and self.since is not None and request.created_at < self.since
 
     async def _called(self, tool: Tool, claim: Claim, passage: Passage, *, doubt: bool = False) -> Effect:
         """Call a tool under a claim and record how that ended. Raises: TransientError, with what may be tried again given back.
@@ -253,10 +231,6 @@ def _parsed(tool: Tool, arguments: dict[str, Any]) -> Any:
     except ToolRetry as error:
         # The call is not made, so it says nothing of its tool.
         raise Incapable(str(error)) from None
-
-
-def _key(effect: Effect, nth: int) -> str:
-    return f"{effect.key}/undo" + (f"/{nth}" if nth > 1 else "")
 
 
 def _claim(row: Effect, tool: Tool, arguments: dict[str, Any], key: str) -> Claim:

@@ -84,7 +84,7 @@ def undo_request(
     """Return the request whether ``back`` shall (again) take back an effect. The same attempt gives the same request.
 
     now: by the database's clock. asker: the workflow that waits for the answer. Approve runs it with these arguments, edit with others,
-    reject leaves the effect.
+    reject leaves the effect, unless it comes with the word that the effect is undone already.
     """
     bound = {"tool": back.name, "version": back.version, "arguments": arguments, "tenant": tenant, "undoes": effect.key, "nth": nth}
     return Request(

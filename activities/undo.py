@@ -4,8 +4,9 @@ from temporalio import activity
 
 from activities import breakers
 from activities.breakers import Open
-from activities.compensation import Compensation, Left
+from activities.compensation import Compensation
 from activities.services import Services
+from activities.undo_consent import Left
 from contracts import names
 from contracts.approvals import Gate
 from contracts.effects import UndoRequest, UndoResult

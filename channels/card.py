@@ -17,6 +17,9 @@ SHOWN = 2000
 """Characters of one value that a card shows; the digest is over the whole."""
 MOST_ROWS = 50
 DIGEST = 12
+TESTIMONIES = {"again": "It did happen: the step is done", "undo": "It is undone already: nothing is called"}
+"""question -> what a person may say of it instead of yes or no."""
+SINCE = {"again": "it did happen", "undo": "it is undone already"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Card:
     state: str
     outcome: str
     """How it ended, as a sentence; empty while it waits."""
+    testimony: str
+    """What may be said instead of yes or no; empty where that is all."""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -131,6 +136,7 @@ def card(request: Request, extra: CardFacts | None = None) -> Card:
         warnings=tuple(_warnings(request)),
         state=request.state,
         outcome=outcome(request),
+        testimony=TESTIMONIES.get(request.question, ""),
     )
 
 
@@ -162,7 +168,7 @@ def outcome(request: Request) -> str:
         return ""
     by = f" by {visible(request.ruled_by)} at {request.ruled_at:%Y-%m-%d %H:%M:%S} UTC" if request.ruled_by and request.ruled_at else ""
     reason = visible(str((request.ruling or {}).get("reason", "")))
-    happened = ", since it did happen" if (request.ruling or {}).get("happened") else ""
+    happened = f", since {SINCE.get(request.question, SINCE['again'])}" if (request.ruling or {}).get("happened") else ""
     return f"{request.state}{by}{happened}{f': {reason}' if reason else ''}"
 
 

@@ -67,9 +67,9 @@ class Ruling(Strict):
     break_glass: bool = False
     """With `approve`: let it through against the rules of its stages; takes two people and a written reason."""
     happened: bool = False
-    """With `reject`, where it is asked whether to do something again: do not, because it did happen. The step is done then."""
+    """With `reject`: do not do it again, because it did happen, and the step is done; do not undo it, because it is undone already."""
     output: dict[str, Any] | None = None
-    """With `happened`: what the tool would have answered, as far as this person knows it."""
+    """With `happened`, not of an undo: what the tool would have answered, as far as this person knows it."""
 
 
 class Wake(Message):

@@ -9,7 +9,7 @@ from contracts.approvals import RuleResult, Ruling, Rung, Wake
 from contracts.errors import BadInput
 from contracts.schemas import Checker, said
 from database import Tx
-from ledger import outbox, records, reviews, signatures, votes
+from ledger import outbox, records, reviews, signatures, testimonies, votes
 from ledger.directory import Person
 from ledger.requests import COLUMNS, Request, ask, latest, now, of_run, open_requests, read, request_id, waiting
 from ledger.signatures import Word
@@ -123,7 +123,7 @@ def _refusal(request: Request, ruling: Ruling, voice: Voice, standing: Standing)
         return f"breaking the glass goes with the verdict `approve` and a written reason of {GLASS_REASON} characters or more"
     if ruling.verdict == "reject" and not written(ruling.reason):
         return "a rejection needs a reason"
-    if (ruling.happened or ruling.output is not None) and (problem := _testimony_problem(request, ruling)):
+    if (ruling.happened or ruling.output is not None) and (problem := testimonies.problem(request, ruling)):
         return problem
     if ruling.arguments == request.arguments:
         return "this edit changes nothing: approve it as it is"
@@ -137,20 +137,6 @@ def _weight(ruling: Ruling) -> str:
     if ruling.break_glass:
         return GLASS
     return "approve" if ruling.happened else ruling.verdict
-
-
-def _testimony_problem(request: Request, ruling: Ruling) -> str | None:
-    if not ruling.happened:
-        return "`output` goes with `happened` only"
-    if ruling.verdict != "reject" or request.question != "again":
-        return "`happened` goes with the verdict `reject` of a request that asks whether to do something again"
-    if ruling.output is None:
-        return None
-    try:
-        errors = Checker(request.about.get("result", {})).errors(ruling.output)
-    except BadInput as error:
-        return f"the output cannot be checked: {error}"
-    return "; ".join(f"{'.'.join(map(str, error.path)) or 'output'}: {said(error)}" for error in errors[:5]) or None
 
 
 async def _taken(tx: Tx, request: Request, ruling: Ruling, voice: Voice, standing: Standing, channel: str, claim: str) -> RuleResult:

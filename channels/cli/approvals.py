@@ -97,8 +97,12 @@ def approve(
 def reject(
     id: Id,
     reason: Annotated[str, typer.Option("--reason", help="Why; required.")],
-    happened: Annotated[bool, typer.Option("--happened", help="Not again: it did happen, so the step is done.")] = False,
-    output: Annotated[str | None, typer.Option("--output", help="JSON, with --happened: what the tool would have answered.")] = None,
+    happened: Annotated[
+        bool, typer.Option("--happened", help="It did happen, so the step is done; of an undo: it is undone already.")
+    ] = False,
+    output: Annotated[
+        str | None, typer.Option("--output", help="JSON, with --happened, not of an undo: what the tool would have answered.")
+    ] = None,
     by: By = None,
     tenant: link.Tenant = None,
     as_json: link.Json = False,

@@ -31,10 +31,13 @@ def brief(request: Request, tenant: str) -> Group:
 
 
 def commands(request: Request, tenant: str) -> tuple[str, ...]:
-    """Return what to type to approve, to reject and, where it is asked whether to do something again, to say that it happened."""
+    """Return what to type to approve, to reject and, where it is asked whether to do something again or to undo it, to say that it is so.
+
+    It did happen, with its output; or it is undone already, which has none.
+    """
     reject = link.command("reject", request.id, "--reason", '"…"', tenant=tenant)
-    happened = (f"{reject} --happened --output '{{…}}'",) if request.question == "again" else ()
-    return link.command("approve", request.id, tenant=tenant), reject, *happened
+    said = {"again": (f"{reject} --happened --output '{{…}}'",), "undo": (f"{reject} --happened",)}
+    return link.command("approve", request.id, tenant=tenant), reject, *said.get(request.question, ())
 
 
 def _arguments(request: Request) -> list[tuple[str, str]]:

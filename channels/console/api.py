@@ -9,8 +9,11 @@ from starlette.responses import JSONResponse, Response
 
 from channels import explain, slots
 from channels.acts import NEEDS
-from channels.console import answers, calendar, inbox, memory, numbers, reviewing, run, runs
-from channels.console.answers import AskedWhole, Done, RunBrief
+from channels.console import calendar, inbox, memory, numbers, reviewing, run, runs
+from channels.console.answers.knowledge import Calendar, Days, Entry, Fact, Facts, Find, Forget, Move, Numbers
+from channels.console.answers.notices import Alert, Alerts, Me, Note, Review, Reviews
+from channels.console.answers.requests import AskedWhole, Requests, Ruled, RuledAll, Wanted, Word, Words
+from channels.console.answers.runs import Because, Cancel, Done, Fork, MomentView, Retry, RunBrief, RunList, Runs, RunWhole, StepView, Undo
 from channels.console.doors import API, Handler
 from channels.console.operation import ROOT, Operation, description
 from channels.console.risk import risk
@@ -22,13 +25,13 @@ from ledger.directory import Role
 from ledger.listing import Listed
 
 
-async def me(visit: Visit, query: Any) -> answers.Me:
+async def me(visit: Visit, query: Any) -> Me:
     person = visit.person
-    return answers.Me(person=person.id, name=person.name, role=person.role, groups=sorted(person.groups), tenant=visit.tenant)
+    return Me(person=person.id, name=person.name, role=person.role, groups=sorted(person.groups), tenant=visit.tenant)
 
 
-async def requests(visit: Visit, query: answers.Wanted) -> Response:
-    # As `answers.Requests` says, but of lines that are JSON when they come: there may be ten thousand.
+async def requests(visit: Visit, query: Wanted) -> Response:
+    # As `Requests` says, but of lines that are JSON when they come: there may be ten thousand.
     found, more, waiting = await inbox.lines(visit, query)
     body = f'{{"requests":[{",".join(found)}],"more":{json.dumps(more)},"waiting":{waiting}}}'
     return Response(body, media_type="application/json")
@@ -47,7 +50,7 @@ async def request(visit: Visit, query: Any) -> AskedWhole:
     )  # fmt: skip
 
 
-async def rule(visit: Visit, word: answers.Word) -> answers.Ruled:
+async def rule(visit: Visit, word: Word) -> Ruled:
     id = visit.part("request")
     await inbox.found(visit, id)
     ruling = inbox.ruled(visit, id, word.verdict, word.reason, digest=word.digest, arguments=word.arguments)
@@ -55,34 +58,34 @@ async def rule(visit: Visit, word: answers.Word) -> answers.Ruled:
     return _ruled(await visit.house.desk.rule(visit.tenant, ruling, visit.person, channel=visit.channel))
 
 
-async def rule_all(visit: Visit, words: answers.Words) -> answers.RuledAll:
+async def rule_all(visit: Visit, words: Words) -> RuledAll:
     results = await inbox.approved(visit, words.approve, words.reason)
-    return answers.RuledAll(results=[_ruled(result) for result in results])
+    return RuledAll(results=[_ruled(result) for result in results])
 
 
-async def alerts(visit: Visit, query: Any) -> answers.Alerts:
+async def alerts(visit: Visit, query: Any) -> Alerts:
     found = await visit.house.banner.of(visit.house.database, visit.tenant, visit.person)
-    return answers.Alerts(alerts=[answers.Alert(**{name: getattr(one, name) for name in answers.Alert.model_fields}) for one in found])
+    return Alerts(alerts=[Alert(**{name: getattr(one, name) for name in Alert.model_fields}) for one in found])
 
 
-async def reviews(visit: Visit, query: Any) -> answers.Reviews:
+async def reviews(visit: Visit, query: Any) -> Reviews:
     found = await reviewing.waiting(visit)
-    same = [name for name in answers.Review.model_fields if name != "run"]
-    return answers.Reviews(reviews=[answers.Review(run=one.workflow_id, **{name: getattr(one, name) for name in same}) for one in found])
+    same = [name for name in Review.model_fields if name != "run"]
+    return Reviews(reviews=[Review(run=one.workflow_id, **{name: getattr(one, name) for name in same}) for one in found])
 
 
-async def review(visit: Visit, word: answers.Note) -> Done:
+async def review(visit: Visit, word: Note) -> Done:
     id = visit.part("request")
     await inbox.found(visit, id)
     return Done(accepted=True, changed=True, message=await reviewing.closed(visit, id, word.note))
 
 
-async def run_list(visit: Visit, query: answers.Runs) -> answers.RunList:
+async def run_list(visit: Visit, query: Runs) -> RunList:
     found, more = await runs.listed(visit, query)
-    return answers.RunList(runs=[RunBrief(**_run(one)) for one in found], more=more)
+    return RunList(runs=[RunBrief(**_run(one)) for one in found], more=more)
 
 
-async def run_whole(visit: Visit, query: Any) -> answers.RunWhole:
+async def run_whole(visit: Visit, query: Any) -> RunWhole:
     row = await visit.run()
     async with visit.house.database.transaction(visit.tenant) as tx:
         found = await explain.explain(tx, row)
@@ -92,12 +95,12 @@ async def run_whole(visit: Visit, query: Any) -> answers.RunWhole:
         "started_at": row.started_at, "ended_at": row.ended_at, "spent_micros": found.spent, "limit_micros": found.limit,
         "waiting": len(found.waiting),
     }  # fmt: skip
-    steps = [answers.StepView(**{name: getattr(step, name) for name in answers.StepView.model_fields}) for step in found.steps]
+    steps = [StepView(**{name: getattr(step, name) for name in StepView.model_fields}) for step in found.steps]
     timeline = [
-        answers.MomentView(at=moment.at, kind=moment.kind, step=moment.step, text=moment.text, notes=list(moment.notes))
+        MomentView(at=moment.at, kind=moment.kind, step=moment.step, text=moment.text, notes=list(moment.notes))
         for moment in found.timeline
     ]
-    return answers.RunWhole(
+    return RunWhole(
         **brief, bundle=row.bundle, input=row.input, notes=await run.standing_of(visit, found), steps=steps, timeline=timeline,
         forked_from=found.original.workflow_id if found.original else None, forks=[fork.workflow_id for fork in found.forks],
     )  # fmt: skip
@@ -114,55 +117,51 @@ def operate(verb: str) -> Any:
     return work
 
 
-async def entries(visit: Visit, query: Any) -> answers.Calendar:
+async def entries(visit: Visit, query: Any) -> Calendar:
     async with visit.house.database.transaction(visit.tenant) as tx:
         found = await slots.entries(tx, visit.part("automation"))
-    return answers.Calendar(entries=[_entry(one) for one in found])
+    return Calendar(entries=[_entry(one) for one in found])
 
 
-async def move(visit: Visit, word: answers.Move) -> answers.Entry:
+async def move(visit: Visit, word: Move) -> Entry:
     return _entry(await calendar.moved_to(visit, visit.part("automation"), visit.part("entry"), word.at))
 
 
-async def house_numbers(visit: Visit, query: answers.Days) -> answers.Numbers:
+async def house_numbers(visit: Visit, query: Days) -> Numbers:
     return await numbers.counted(visit, query.days)
 
 
-async def facts(visit: Visit, query: answers.Find) -> answers.Facts:
+async def facts(visit: Visit, query: Find) -> Facts:
     found = await memory.found(visit, query.q)
-    return answers.Facts(facts=[answers.Fact(**{name: getattr(fact, name) for name in answers.Fact.model_fields}) for fact in found])
+    return Facts(facts=[Fact(**{name: getattr(fact, name) for name in Fact.model_fields}) for fact in found])
 
 
-async def forget(visit: Visit, word: answers.Forget) -> answers.Done:
+async def forget(visit: Visit, word: Forget) -> Done:
     return Done(accepted=True, changed=True, message=await memory.forgotten(visit, word.subject, word.reason))
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("GET", f"{ROOT}/me", "viewer", "Say who is asking", me, answers.Me),
-    Operation("GET", f"{ROOT}/requests", "viewer", "List what waits for a person", requests, answers.Requests, query=answers.Wanted),
+    Operation("GET", f"{ROOT}/me", "viewer", "Say who is asking", me, Me),
+    Operation("GET", f"{ROOT}/requests", "viewer", "List what waits for a person", requests, Requests, query=Wanted),
     Operation("GET", f"{ROOT}/requests/{{request}}", "viewer", "Show one request with the action it is about", request, AskedWhole),
-    Operation("POST", f"{ROOT}/requests/{{request}}/ruling", NEEDS["rule"], "Rule on a request", rule, answers.Ruled, body=answers.Word),
-    Operation(
-        "POST", f"{ROOT}/rulings", NEEDS["rule"], "Approve identical requests of low risk", rule_all, answers.RuledAll, body=answers.Words
-    ),
-    Operation("GET", f"{ROOT}/alerts", "viewer", "Say what the asker has to be told", alerts, answers.Alerts),
-    Operation("GET", f"{ROOT}/reviews", "viewer", "List broken glass that nobody has reviewed", reviews, answers.Reviews),
-    Operation("POST", f"{ROOT}/requests/{{request}}/review", NEEDS["review"], "Review broken glass", review, Done, body=answers.Note),
-    Operation("GET", f"{ROOT}/runs", "viewer", "List runs", run_list, answers.RunList, query=answers.Runs),
-    Operation("GET", f"{ROOT}/runs/{{run}}", "viewer", "Show a run with its plan and timeline", run_whole, answers.RunWhole),
-    Operation("POST", f"{ROOT}/runs/{{run}}/pause", NEEDS["pause"], "Let nothing new begin", operate("pause"), Done, body=answers.Because),
-    Operation(
-        "POST", f"{ROOT}/runs/{{run}}/resume", NEEDS["resume"], "Let a paused run go on", operate("resume"), Done, body=answers.Because
-    ),
-    Operation("POST", f"{ROOT}/runs/{{run}}/cancel", NEEDS["cancel"], "End a run", operate("cancel"), Done, body=answers.Cancel),
-    Operation("POST", f"{ROOT}/runs/{{run}}/retry", NEEDS["retry"], "Try a step again", operate("retry"), Done, body=answers.Retry),
-    Operation("POST", f"{ROOT}/runs/{{run}}/fork", NEEDS["fork"], "Begin a new run in its past", operate("fork"), Done, body=answers.Fork),
-    Operation("POST", f"{ROOT}/runs/{{run}}/undo", NEEDS["undo"], "Undo what an ended run did", operate("undo"), Done, body=answers.Undo),
-    Operation("GET", f"{ROOT}/calendar/{{automation}}", "viewer", "List what goes out when", entries, answers.Calendar),
-    Operation("POST", f"{ROOT}/calendar/{{automation}}/{{entry}}", NEEDS["move"], "Move an entry", move, answers.Entry, body=answers.Move),
-    Operation("GET", f"{ROOT}/numbers", "viewer", "Say how the house is doing", house_numbers, answers.Numbers, query=answers.Days),
-    Operation("GET", f"{ROOT}/memory", "viewer", "Find what is remembered", facts, answers.Facts, query=answers.Find),
-    Operation("POST", f"{ROOT}/memory/forget", NEEDS["forget"], "Forget all about a subject", forget, Done, body=answers.Forget),
+    Operation("POST", f"{ROOT}/requests/{{request}}/ruling", NEEDS["rule"], "Rule on a request", rule, Ruled, body=Word),
+    Operation("POST", f"{ROOT}/rulings", NEEDS["rule"], "Approve identical requests of low risk", rule_all, RuledAll, body=Words),
+    Operation("GET", f"{ROOT}/alerts", "viewer", "Say what the asker has to be told", alerts, Alerts),
+    Operation("GET", f"{ROOT}/reviews", "viewer", "List broken glass that nobody has reviewed", reviews, Reviews),
+    Operation("POST", f"{ROOT}/requests/{{request}}/review", NEEDS["review"], "Review broken glass", review, Done, body=Note),
+    Operation("GET", f"{ROOT}/runs", "viewer", "List runs", run_list, RunList, query=Runs),
+    Operation("GET", f"{ROOT}/runs/{{run}}", "viewer", "Show a run with its plan and timeline", run_whole, RunWhole),
+    Operation("POST", f"{ROOT}/runs/{{run}}/pause", NEEDS["pause"], "Let nothing new begin", operate("pause"), Done, body=Because),
+    Operation("POST", f"{ROOT}/runs/{{run}}/resume", NEEDS["resume"], "Let a paused run go on", operate("resume"), Done, body=Because),
+    Operation("POST", f"{ROOT}/runs/{{run}}/cancel", NEEDS["cancel"], "End a run", operate("cancel"), Done, body=Cancel),
+    Operation("POST", f"{ROOT}/runs/{{run}}/retry", NEEDS["retry"], "Try a step again", operate("retry"), Done, body=Retry),
+    Operation("POST", f"{ROOT}/runs/{{run}}/fork", NEEDS["fork"], "Begin a new run in its past", operate("fork"), Done, body=Fork),
+    Operation("POST", f"{ROOT}/runs/{{run}}/undo", NEEDS["undo"], "Undo what an ended run did", operate("undo"), Done, body=Undo),
+    Operation("GET", f"{ROOT}/calendar/{{automation}}", "viewer", "List what goes out when", entries, Calendar),
+    Operation("POST", f"{ROOT}/calendar/{{automation}}/{{entry}}", NEEDS["move"], "Move an entry", move, Entry, body=Move),
+    Operation("GET", f"{ROOT}/numbers", "viewer", "Say how the house is doing", house_numbers, Numbers, query=Days),
+    Operation("GET", f"{ROOT}/memory", "viewer", "Find what is remembered", facts, Facts, query=Find),
+    Operation("POST", f"{ROOT}/memory/forget", NEEDS["forget"], "Forget all about a subject", forget, Done, body=Forget),
 )
 
 
@@ -194,8 +193,8 @@ def _asked(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ruled(result: RuleResult) -> answers.Ruled:
-    return answers.Ruled(request=result.request, accepted=result.accepted, ended=result.ended, message=result.message)
+def _ruled(result: RuleResult) -> Ruled:
+    return Ruled(request=result.request, accepted=result.accepted, ended=result.ended, message=result.message)
 
 
 def _run(one: Listed) -> dict[str, Any]:
@@ -203,5 +202,5 @@ def _run(one: Listed) -> dict[str, Any]:
     return {"run": one.workflow_id, "spent_micros": one.spent, **{name: getattr(one, name) for name in named}}
 
 
-def _entry(one: slots.Entry) -> answers.Entry:
-    return answers.Entry(**{name: getattr(one, name) for name in answers.Entry.model_fields})
+def _entry(one: slots.Entry) -> Entry:
+    return Entry(**{name: getattr(one, name) for name in Entry.model_fields})

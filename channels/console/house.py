@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from temporalio.client import Client
 
 from channels.console import cookies
@@ -23,8 +22,6 @@ from database import Database
 from policies.bundles import Bundles
 from settings import Settings
 from tools.registry import Registry
-
-LOG = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from channels.card import text as whole_text
 from channels.console import editing
-from channels.console.answers import Inbox
+from channels.console.answers.requests import Inbox
 from channels.console.risk import RISKS, Risk, risk, sameness, together
 from channels.console.visit import NotFound, Visit
 from channels.desk import groups_of
@@ -45,7 +45,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
-    """What somebody typed who says that it did happen. problem: what is wrong with the output."""
+    """What somebody typed who says that it did happen, or is undone already. problem: what is wrong with the output."""
 
     output: str
     reason: str
@@ -177,7 +177,10 @@ async def reject(visit: Visit) -> Response:
 
 
 async def happened(visit: Visit) -> Response:
-    """Say that it did happen, and with what output, where that is known; what does not fit the tool's schema is told beside it."""
+    """Say that it did happen, and with what output, where that is known; of an undo: that it is undone already.
+
+    What does not fit the tool's schema is told beside it.
+    """
     form, shown = await visit.form(), await found(visit, visit.part("request"))
     typed, reason = form.get("output", ""), form.get("reason", "")
     output, problem = editing.output(shown.about.get("result", {}), typed)

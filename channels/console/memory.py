@@ -7,7 +7,7 @@ from starlette.responses import Response
 from temporalio.service import RPCError
 
 from channels import histories
-from channels.console.answers import Find, Forget
+from channels.console.answers.knowledge import Find, Forget
 from channels.console.visit import Visit
 from contracts.errors import PerdureError
 from memory import browsing, erasure

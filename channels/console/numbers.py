@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from channels.console.answers import Days, Group, Numbers, Tile
+from channels.console.answers.knowledge import Days, Group, Numbers, Tile
 from channels.console.charts import Chart, chart
 from channels.console.templates import length
 from channels.console.visit import Visit
@@ -42,7 +42,7 @@ async def alerts(visit: Visit) -> Response:
 
 
 def _charts(by_day: Sequence[Day], by_tool: Sequence[ToolPace]) -> list[Chart]:
-    runs: list[Row] = [(f"{day.day:%a %d %b}", day.runs, f"{day.runs} runs, {day.failed} failed") for day in by_day[-31:]]
+    runs: list[Row] = [(f"{day.day:%a %d %b}", day.runs, f"{_many(day.runs, 'run')}, {day.failed} failed") for day in by_day[-31:]]
     costs: list[Row] = [(f"{day.day:%a %d %b}", day.spent, dollars(day.spent)) for day in by_day[-31:]]
     pace: list[Row] = [(tool.tool, tool.p95, f"{tool.p50:.2f} s, p95 {tool.p95:.2f} s") for tool in by_tool]
     faults: list[Row] = [(tool.tool, tool.failed, f"{tool.failed} of {tool.count}, {tool.again} tried again") for tool in by_tool]
@@ -54,13 +54,17 @@ def _charts(by_day: Sequence[Day], by_tool: Sequence[ToolPace]) -> list[Chart]:
     ]
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
 async def _of_people(tx: Tx, days: int) -> dict[By, list[Times]]:
     return {by: await people.times(tx, by, timedelta(days=days)) for by in BY}
 
 
 def _times(times: dict[By, list[Times]]) -> list[Chart]:
     charts = [chart(f"Time to a person's word, by {by}", [_waited(one) for one in found]) for by, found in times.items()]
-    approvals: list[Row] = [(one.name, one.count, f"{one.count} rulings") for one in times["person"]]
+    approvals: list[Row] = [(one.name, one.count, _many(one.count, "ruling")) for one in times["person"]]
     return [*charts, chart("Rulings by person", approvals)]
 
 

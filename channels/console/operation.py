@@ -10,11 +10,10 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from channels.acts import SCOPES
-from channels.console.answers import Nothing, Wrong
 from channels.console.doors import Handler
 from channels.console.visit import Visit
 from contracts.errors import BadInput
-from contracts.message import unkept
+from contracts.message import Message, unkept
 from ledger.directory import Role
 
 Work = Callable[[Visit, Any], Awaitable[BaseModel | Response]]
@@ -22,6 +21,16 @@ ROOT = "/api/v1"
 LONGEST = 200  # characters of a part of a path
 PROBLEMS = {400: "It cannot be used", 401: "Nobody is logged in", 403: "Not allowed", 404: "There is no such thing", 409: "Not now",
             429: "Too often", 503: "A part is down"}  # fmt: skip
+
+
+class Wrong(Message):
+    """What was wrong, in one sentence."""
+
+    error: str
+
+
+class Nothing(Message):
+    """No input."""
 
 
 @dataclass(frozen=True, slots=True)

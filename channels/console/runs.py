@@ -5,7 +5,7 @@ from typing import get_args
 
 from starlette.responses import Response
 
-from channels.console.answers import Runs
+from channels.console.answers.runs import Runs
 from channels.console.visit import Visit
 from contracts.errors import BadInput
 from contracts.runs import Ending

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from channels.card import text
+from channels.card import TESTIMONIES, text
 from channels.slack.markup import Block, actions, button, cut, leaf, line, paragraph, plain, verbatim, words
 from contracts.errors import BadInput
 from contracts.message import unkept
@@ -39,12 +39,13 @@ class Field:
 
 
 def rejection(request: Request, channel: str) -> Block:
-    """Return the form that asks why, and where it is asked whether to do something again, whether it did happen."""
+    """Return the form that asks why, and where that may be said, whether it did happen, or is undone already."""
     blocks = [_input(REASON, "Why? The run is told.", multiline=True, most=2000)]
+    if said := TESTIMONIES.get(request.question):
+        box: Block = {"type": "checkboxes", "action_id": "value", "options": [{"text": words(said), "value": HAPPENED}]}
+        label = words("Did it happen?" if request.question == "again" else "Is it undone?")
+        blocks.append({"type": "input", "block_id": HAPPENED, "label": label, "optional": True, "element": box})
     if request.question == "again":
-        option = {"text": words("It did happen: the step is done"), "value": HAPPENED}
-        box: Block = {"type": "checkboxes", "action_id": "value", "options": [option]}
-        blocks.append({"type": "input", "block_id": HAPPENED, "label": words("Did it happen?"), "optional": True, "element": box})
         blocks.append(_input(OUTPUT, "If so: what it would have answered, as far as you know (JSON)", multiline=True, optional=True))
     return _form("reject", "Reject", request, channel, blocks)
 

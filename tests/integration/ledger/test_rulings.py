@@ -323,6 +323,18 @@ async def test_who_started_a_run_says_of_nothing_that_it_happened_and_others_nee
     assert (found.ruling["happened"], found.ruling["output"]) == (True, {"id": 7})
 
 
+async def test_of_an_undo_it_may_say_who_could_approve_it_and_without_an_output(database: Database) -> None:
+    eve, ann, joe = [await put(database, name, group) for name, group in (("eve", "finance"), ("ann", "finance"), ("joe", "other"))]
+    await ask(database, replace(asked(("finance", 2)), question="undo"))
+    assert (await say(database, eve, "reject", happened=True)).message == "not allowed: who started a run does not approve what it does"
+    assert not (await say(database, joe, "reject", happened=True)).accepted
+    assert "`output` does not go with an undo" in (await say(database, ann, "reject", happened=True, output={"id": 7})).message
+    assert "goes with the verdict `reject`" in (await say(database, ann, "approve", happened=True)).message
+    assert (await say(database, ann, "reject", happened=True)).ended
+    found = await read(database)
+    assert (found.state, found.ruled_by) == ("rejected", "ann") and found.ruling is not None and found.ruling["happened"] is True
+
+
 @pytest.mark.parametrize("change", [{"happened": False}, {"output": {"id": 8}}, {"output": None}])
 async def test_a_signed_testimony_says_nothing_but_what_was_signed(database: Database, change: dict[str, Any]) -> None:
     await put(database, "ann", "finance")

@@ -48,3 +48,9 @@ def test_whoever_is_asked_whether_to_do_it_again_is_told_how_to_say_that_it_happ
     assert len(cards.commands(REQUEST, "acme")) == 2
     again = cards.commands(replace(REQUEST, question="again"), "acme")
     assert again[2].endswith("reject apr-1 --reason \"…\" --tenant acme --happened --output '{…}'")
+
+
+def test_whoever_is_asked_about_an_undo_is_told_how_to_say_that_it_is_undone_already() -> None:
+    undo = cards.commands(replace(REQUEST, question="undo"), "acme")
+    assert undo[2].endswith('reject apr-1 --reason "…" --tenant acme --happened')
+    assert undo[2] in " ".join(printed(cards.brief(replace(REQUEST, question="undo"), "acme")).split())

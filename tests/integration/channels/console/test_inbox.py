@@ -155,6 +155,21 @@ async def test_an_output_that_does_not_fit_is_told_beside_it_and_keeps_what_was_
     assert (await console.read()).state == "pending"
 
 
+async def test_where_it_is_asked_about_an_undo_a_person_may_say_that_it_is_undone_already(console: Console) -> None:
+    await console.asked(question="undo")
+    async with console.visitor("ann") as ann:
+        page = BeautifulSoup((await ann.load("/requests/apr-1")).text, "html.parser")
+        form = page.select_one("[data-happened]")
+        assert form and "It is undone already: nothing is called" in form.text and "did happen" not in form.text
+        assert form.select("[name=output]") == []
+        answer = await ann.send("/requests/apr-1/happened", digest=DIGEST, reason="I took it down", output='{"id": "p-1"}')
+        assert answer.status_code == 409 and "does not go with an undo" in answer.text
+        answer = await ann.send("/requests/apr-1/happened", digest=DIGEST, reason="I took it down")
+    assert answer.status_code == 200 and "since it is undone already: I took it down" in answer.text
+    found = await console.read()
+    assert (found.state, found.ruled_by) == ("rejected", "ann") and found.ruling is not None and found.ruling["happened"] is True
+
+
 async def test_other_questions_have_no_such_answer(console: Console) -> None:
     await console.asked()
     async with console.visitor("ann") as ann:

@@ -98,6 +98,19 @@ async def test_where_it_is_asked_whether_to_do_it_again_the_form_takes_that_it_d
     assert "since it did happen" in shown(stand.card)
 
 
+async def test_where_it_is_asked_about_an_undo_the_form_takes_that_it_is_undone_already(stand: Stand) -> None:
+    await stand.ask(question="undo")
+    form = await stand.form(ANN, "reject")
+    assert [block["block_id"] for block in form.body["blocks"] if block["type"] == "input"] == [REASON, HAPPENED]
+    assert "It is undone already: nothing is called" in str(form.body) and "did happen" not in str(form.body)
+    reply = await stand.fake.people.submit(ANN, form, {REASON: "I took it down", HAPPENED: HAPPENED})
+    await stand.settled()
+    assert reply.status == 200 and not reply.errors
+    found = await stand.request()
+    assert found.state == "rejected" and found.ruling is not None and found.ruling["happened"] is True
+    assert "since it is undone already" in shown(stand.card)
+
+
 async def test_the_form_may_reject_without_saying_that_it_did_happen(stand: Stand) -> None:
     await stand.ask(question="again", about={"result": RESULT})
     form = await stand.form(ANN, "reject")
