@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     """An OpenAI-compatible endpoint for embeddings; without it the packaged model makes them."""
     embedding_api_key: SecretStr | None = None
     embedding_model: str | None = None
+    embedding_micros_per_million: int | None = Field(default=None, ge=0, le=10**9)
+    """What the endpoint asks for a million tokens, in micro-dollars: 20000 for $0.02; 0 where it is free."""
+    embedding_day_micros: int | None = Field(default=None, gt=0, le=10**12)
+    """The most that a tenant's embeddings may cost in a day (UTC), in micro-dollars; needed where there is a price."""
 
     smtp_url: str | None = None
     smtp_port: int = 8425

@@ -4,6 +4,7 @@ import os
 import sys
 from contextlib import suppress
 
+import structlog
 import typer
 
 from channels.cli import (
@@ -30,6 +31,8 @@ COMMANDS = (demo, stack, automations, runs, show, operate, approvals, people, co
 
 def main() -> None:
     """Parse the command line and call the command."""
+    # What is printed is the command's answer; a log beside it would end up among the data.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Durable execution for AI agents.")
     for commands in COMMANDS:
         commands.register(app)

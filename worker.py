@@ -116,7 +116,7 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(ending, stop.set)
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(model_of(settings))
-        embedders = await stack.enter_async_context(embedders_of(settings))
+        embedders = await stack.enter_async_context(embedders_of(settings, database))
         shared = services(settings, database, embedders)
         await stack.enter_async_context(make(settings, client, shared, model))
         sweeper, watch = Sweeper(database, client, settings.tenant), RecallWatch(database, settings.tenant)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import structlog
 
-from activities import shadowing
+from activities import paid, shadowing
 from database import Database
 from memory import models, samples, search
+from memory.allowance import AllowanceSpent
 from memory.embedding import Embedder
 from memory.filters import Filter
 from memory.models import Model
@@ -42,17 +43,20 @@ class Asking:
         """Return a query that is ready for `memory.search`. Without a vector it says why; it is never an error."""
         async with self._database.transaction(tenant) as tx:
             model = await models.active(tx)
-        embedding, why = await self._embedded(model, text)
+        embedding, why = await self._embedded(tenant, model, text)
         return Query(text, embedding, filter or Filter(), k, model.id if model else None, why)
 
-    async def _embedded(self, model: Model | None, text: str) -> tuple[list[float] | None, str]:
+    async def _embedded(self, tenant: str, model: Model | None, text: str) -> tuple[list[float] | None, str]:
         if model is None:
             return None, search.NO_MODEL
         if model.name not in self._embedders:
             return None, f"nothing here embeds with {model.name!r}"
         try:
-            (vector,) = await self._embedders[model.name].embed([text])
+            (vector,) = await paid.asked_by(tenant, self._embedders[model.name]).embed([text])
             return (vector, "") if models.usable(vector) else (None, f"{model.name} knows no word of it")
+        except AllowanceSpent as error:
+            # Logged once in a day where it is refused, and not for each query.
+            return None, f"{model.name} gave no vector: {error}"
         except Exception as error:
             LOG.warning("a query has no vector", model=model.name, error=f"{type(error).__name__}: {error}")
             return None, f"{model.name} gave no vector ({type(error).__name__}: {str(error)[:200]})"
@@ -60,6 +64,8 @@ class Asking:
     async def _shadow(self, tenant: str, query: Query) -> None:
         try:
             await shadowing.compare(self._database, tenant, self._embedders, query.text, query.filter, k=query.k)
+        except AllowanceSpent:
+            return
         except Exception as error:
             # The answer stands without it.
             LOG.warning("a shadow read failed", tenant=tenant, error=f"{type(error).__name__}: {error}")

@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import accumulate
 
 import structlog
 
-from activities import shadowing
+from activities import paid, shadowing
+from activities.endpoint import BATCH
+from activities.paid import Paid
 from database import Database, Tx
 from ledger import outbox
-from memory import backlog, keywords, likeness, models, succession, vectors
+from memory import allowance, backlog, keywords, likeness, models, succession, vectors
+from memory.allowance import AllowanceSpent
 from memory.backlog import Due
 from memory.embedding import Embedder, digest
 from memory.models import Model
@@ -74,7 +78,7 @@ class Indexer:
                 await self._link(tenant, model)
             done += await self._flip(tenant, model)
             if model.state == "shadow":
-                done += await shadowing.rehearse(self._database, tenant, self._embedders, model)
+                done += await self._rehearse(tenant, model)
         return done
 
     async def _models(self, tenant: str) -> list[Model]:
@@ -91,16 +95,46 @@ class Indexer:
 
     async def _embed(self, tenant: str, model: Model, embedder: Embedder) -> int:
         async with self._database.transaction(tenant) as tx:
-            due = await backlog.take(tx, model, limit=EMBEDDED, lease=LEASE)
+            due = await (self._afforded(tx, model, embedder) if isinstance(embedder, Paid) else self._due(tx, model, EMBEDDED))
         if not due:
             return 0
         # Between two transactions: an endpoint may take its time.
-        made = await embedder.embed([one.text for one in due])
+        try:
+            made = await paid.asked_by(tenant, embedder).embed([one.text for one in due])
+        except AllowanceSpent:
+            # Others had it meanwhile, and it was said there: these fall due again.
+            return 0
         good = [(one, vector) for one, vector in zip(due, made, strict=True) if models.usable(vector)]
         async with self._database.transaction(tenant) as tx:
             await vectors.put(tx, model, [(one.num, digest(one.text), vector) for one, vector in good])
             await self._give_up(tx, model, due, {one.num for one, _ in good})
         return len(due)
+
+    async def _due(self, tx: Tx, model: Model, most: int) -> list[Due]:
+        return await backlog.take(tx, model, limit=most, lease=LEASE)
+
+    async def _afforded(self, tx: Tx, model: Model, embedder: Paid) -> list[Due]:
+        """Take what is due and has room in the day's allowance: one request's texts, so that nothing is paid for and not kept.
+
+        It stops where one long text might find no room. What is left below that is for queries.
+        """
+        left = await embedder.room(tx)
+        if left < embedder.terms.longest:
+            if await backlog.waiting(tx, model, most=1):
+                await embedder.stop(tx)
+            return []
+        due = await self._due(tx, model, BATCH)
+        costs = accumulate(allowance.bound(allowance.clipped(one.text)) * embedder.terms.price for one in due)
+        fits = sum(cost <= left for cost in costs)
+        if fits < len(due):
+            await backlog.give_back(tx, model, [one.num for one in due[fits:]])
+        return due[:fits]
+
+    async def _rehearse(self, tenant: str, model: Model) -> int:
+        try:
+            return await shadowing.rehearse(self._database, tenant, self._embedders, model)
+        except AllowanceSpent:
+            return 0
 
     async def _give_up(self, tx: Tx, model: Model, due: Sequence[Due], good: set[int]) -> None:
         if hopeless := [one.num for one in due if one.num not in good]:
@@ -110,7 +144,7 @@ class Indexer:
     async def _link(self, tenant: str, model: Model) -> None:
         # Just before their vectors are in the index, which comes once to each fact; killed in between, it is done again.
         async with self._database.transaction(tenant) as tx:
-            await likeness.link_near(tx, await backlog.fresh(tx, model, limit=FLIPPED))
+            await likeness.link_near(tx, await vectors.fresh(tx, model, limit=FLIPPED))
 
     async def _flip(self, tenant: str, model: Model) -> int:
         async with self._database.transaction(tenant) as tx:

@@ -22,3 +22,6 @@ RECALL_LABELS = ["tenant", "model", "size", "selectivity"]
 RECALL = Gauge("perdure_recall", "Share of the true nearest neighbours that recalls find", RECALL_LABELS)
 RECALL_LOW = Gauge("perdure_recall_low", "Lower 95 % bound of the same", RECALL_LABELS)
 RECALL_PROVEN = Gauge("perdure_recall_monitor_proven", "Whether the recall monitor saw the drop that it injected", ["tenant", "model"])
+EMBEDDING_COST = Counter("perdure_embedding_cost_micros", "Micro-dollars spent on embeddings", ["tenant", "model"])
+EMBEDDING_LEFT = Gauge("perdure_embedding_left_micros", "Micro-dollars that the day's allowance for embeddings has left", ["tenant"])
+EMBEDDING_REFUSED = Counter("perdure_embedding_refused", "Requests that the day's allowance for embeddings had no room for", ["tenant"])

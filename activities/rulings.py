@@ -1,6 +1,7 @@
 """What people say to a run by signal, and what time says: both go to the approval's row."""
 
 from datetime import timedelta
+from typing import Any
 
 from temporalio import activity
 
@@ -12,8 +13,9 @@ from contracts.approvals import ClimbRequest, RequestState, RuleRequest, RuleRes
 from contracts.errors import TransientError
 from contracts.operations import StepWord, Word
 from database import Tx
-from ledger import approvals, records, runs
+from ledger import approvals, refusals, runs
 from ledger.approvals import Judge
+from ledger.refusals import RULINGS, Refused
 from ledger.signatures import KEY_NAME
 
 CHANNEL = "signal"
@@ -43,12 +45,10 @@ class Ruling:
         async with self._database.transaction(request.tenant) as tx:
             result = await self._ruled(tx, request, judge)
             if not result.accepted:
-                metrics.REFUSALS.labels(CHANNEL).inc()
                 # What it would have run, or is said to have given, may be long, and does not count.
                 unsaid = {"token", "arguments", "output"}
                 ruling = request.claim.ruling.model_dump(mode="json", exclude=unsaid) if request.claim.ruling else {}
-                body = {"event": "refused", "signal": request.claim.signal, "why": result.message, "channel": CHANNEL, **ruling}
-                await records.append(tx, f"{request.lineage}/claim/{request.nth}", "access", request.lineage, None, body)
+                await _refused(tx, request, result.message, ruling)
         return result
 
     async def _operated(self, request: RuleRequest, word: Word) -> RuleResult:
@@ -60,10 +60,8 @@ class Ruling:
             where = (self._database, activity.client(), request.tenant)
             result = await operations.at_once(*where, run, word, result, channel=CHANNEL, claim=f"claim-{request.nth}")
         if not result.accepted:
-            metrics.REFUSALS.labels(CHANNEL).inc()
             async with self._database.transaction(request.tenant) as tx:
-                body = {"event": "refused", "signal": request.claim.signal, "why": result.message, "channel": CHANNEL, **word.model_dump()}
-                await records.append(tx, f"{request.lineage}/claim/{request.nth}", "access", request.lineage, None, body)
+                await _refused(tx, request, result.message, word.model_dump())
         return RuleResult(accepted=result.accepted, message=result.message)
 
     async def _ruled(self, tx: Tx, request: RuleRequest, judge: Judge | None) -> RuleResult:
@@ -92,3 +90,11 @@ class Ruling:
                 raise TransientError("this rung's time has not come by the database's clock", retry_after=min(early, AGAIN))
             ended = await approvals.climb(tx, found, request.rung)
             return RequestState(state=found.state, ended=ended)
+
+
+async def _refused(tx: Tx, request: RuleRequest, why: str, said: dict[str, Any]) -> None:
+    """Put a refused claim on record, or count it: a run that is told too much in a minute has no room for each."""
+    metrics.REFUSALS.labels(CHANNEL).inc()
+    body = {"event": "refused", "signal": request.claim.signal, "why": why, "channel": CHANNEL, **said}
+    one = Refused(body, lineage=request.lineage, id=f"{request.lineage}/claim/{request.nth}")
+    await refusals.add(tx, CHANNEL, {request.lineage: [one]}, RULINGS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from activities import paid
 from database import Database
 from memory import models, succession
 from memory.embedding import Embedder
@@ -22,7 +23,7 @@ async def compare(database: Database, tenant: str, embedders: Mapping[str, Embed
     pair = known["active"], known["shadow"]
     if any(model.name not in embedders for model in pair):
         return False
-    used, following = [(await embedders[model.name].embed([text]))[0] for model in pair]
+    used, following = [(await paid.asked_by(tenant, embedders[model.name]).embed([text]))[0] for model in pair]
     async with database.transaction(tenant) as tx:
         await succession.compare(tx, (pair[0], used), (pair[1], following), filter, k=k)
     return True

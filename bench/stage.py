@@ -11,8 +11,9 @@ import psutil
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from channels.cli.automations import apply_all
+from channels.cli.automations import Folders
 from contracts.converter import DATA_CONVERTER
+from contracts.errors import BadConfiguration
 from database import Database, migrate
 from devstack import postgres, temporal_program, temporal_server
 from devstack.parts import gets
@@ -87,7 +88,10 @@ async def opened(folder: Path) -> AsyncGenerator[Stage]:
             metrics_port=ports["metrics"],
             one_machine=True,
         )
-        await apply_all(settings)
+        applied = Folders()
+        await applied.apply_all(settings)
+        if applied.problems:
+            raise BadConfiguration("\n".join(applied.problems.values()))
         commands = {
             "model": python_module("bench.model", "--port", str(ports["model"])),
             "perdure": [sys.executable, "worker.py"],

@@ -17,10 +17,11 @@ from contracts.errors import BadInput, PerdureError
 from contracts.operations import Operated, StepWord, Word
 from contracts.runs import Fork, StartRequest
 from database import Database
-from ledger import effects, lineage, operations, orders, outbox, records, steps
+from ledger import effects, lineage, operations, orders, outbox, refusals, steps
 from ledger.effects import Effect
 from ledger.lineage import Point
 from ledger.orders import Order
+from ledger.refusals import Refused
 from ledger.runs import RunRow
 from policies import bundles
 from policies.bundles import Bundles
@@ -150,11 +151,12 @@ class Operator:
         return Operated(accepted=True, message=f"what {run.workflow_id} did is being undone, newest first")
 
     async def _settled(self, run: RunRow, name: str, word: Word, result: Operated) -> Operated:
-        """Wake the run, or put a refusal on record."""
+        """Wake the run, or put a refusal on record, or count it."""
         if result.accepted:
             await self.wake(self.tenant)
             return result
         async with self.database.transaction(self.tenant) as tx:
             body = {"event": "refused", "signal": name, "why": result.message, "channel": self.channel, **word.model_dump()}
-            await records.append(tx, f"{run.lineage}/refused/{secrets.token_hex(8)}", "access", run.lineage, None, body)
+            one = Refused(body, about=run.lineage, lineage=run.lineage)
+            await refusals.add(tx, f"{self.channel} orders", {word.by: [one]})
         return result

@@ -77,16 +77,19 @@ class Recalling:
         """Answer one query. A vector that cannot be made costs meaning, never the answer, which says so."""
         async with self._database.transaction(asked.tenant) as tx:
             model = await models.active(tx)
-        vector, why = await self._vector(asked.query, model) if model else (None, search.NO_MODEL)
+        vector, why = await self._vector(asked, model) if model else (None, search.NO_MODEL)
         async with self._database.transaction(asked.tenant) as tx:
             return await search.search(tx, Query(asked.query, vector, asked.filter, k, model.id if model else None, why))
 
-    async def _vector(self, text: str, model: Model) -> tuple[list[float] | None, str]:
+    async def _vector(self, asked: Asked, model: Model) -> tuple[list[float] | None, str]:
+        # Imported here: no other command is to wait for the client of an endpoint.
+        from activities.paid import asked_by
+
         embedder = self._embedders.get(model.name)
         if embedder is None:
             return None, f"nothing here embeds with model {model.name}"
         try:
-            (vector,) = await embedder.embed([text])
+            (vector,) = await asked_by(asked.tenant, embedder).embed([asked.query])
         except PerdureError as error:
             return None, f"{embedder.name} gave no vector: {error}"
         # A text without one word that the model knows points nowhere.
@@ -99,5 +102,5 @@ async def recalling(settings: Settings, database: Database) -> AsyncGenerator[Re
     # Imported here: no other command is to wait for the client of an endpoint.
     from activities.embedder import embedders_of
 
-    async with embedders_of(settings) as embedders:
+    async with embedders_of(settings, database) as embedders:
         yield Recalling(database, embedders)

@@ -13,12 +13,16 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from contracts.errors import BadInput, PerdureError
+from database import Database
 from devstack import postgres, temporal_server
 from devstack.part import Part
 from devstack.parts import CONSOLE, PARTS, TEMPORAL, WORKER, supplied
 from devstack.processes import port_free
 from devstack.slack_parts import APP, OPTIONAL, WORKSPACE, page
 from devstack.stack import may_serve
+from memory import allowance
+from memory.allowance import Standing
 from settings import Settings
 
 CLOCK_APART = 2.0  # seconds
@@ -43,6 +47,7 @@ async def doctor(settings: Settings) -> list[Check]:
         _collected(_temporal(settings)),
         _collected(_database(settings)),
         _collected(_model(settings)),
+        _collected(_embeddings(settings)),
         _collected(_desk(settings)),
         _collected(_worker(settings)),
         _collected(_console(settings)),
@@ -133,6 +138,40 @@ async def _model(settings: Settings) -> AsyncGenerator[Check]:
             yield Check("model", False, f"{where}: {error.message.splitlines()[0]}", fix)
             return
     yield Check("model", True, f"{where}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")
+
+
+async def _embeddings(settings: Settings) -> AsyncGenerator[Check]:
+    """Say who makes embeddings, and what is left of today's allowance where that costs."""
+    try:
+        agreed = allowance.terms(settings)
+    except BadInput as error:
+        yield Check("embeddings", False, "what they may cost is not certain", str(error))
+        return
+    where = settings.embedding_base_url or "the packaged model"
+    if agreed is None:
+        yield Check("embeddings", True, f"{where}, for nothing")
+        return
+    day = await _today(settings)
+    stopped = bool(day and day.stopped_at)
+    # Nothing is broken: words are found, and what waits goes on tomorrow.
+    yield Check("embeddings", True, f"{where}, {day or 'nothing spent today'}{', which had no room left' if stopped else ''}")
+
+
+async def _today(settings: Settings) -> Standing | None:
+    if settings.database_url is None:
+        return None
+    try:
+        database = await Database.connect(settings.database_url.get_secret_value(), size=2)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, PerdureError):
+        # That has a line of its own.
+        return None
+    try:
+        async with database.transaction(settings.tenant) as tx:
+            return await allowance.today(tx)
+    except asyncpg.PostgresError:
+        return None
+    finally:
+        await database.close()
 
 
 async def _desk(settings: Settings) -> AsyncGenerator[Check]:

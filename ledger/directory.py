@@ -5,7 +5,7 @@ import secrets
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, Self, get_args
 
 import asyncpg
@@ -44,6 +44,8 @@ SELECT t.id AS token, t.scopes, t.expires_at, {", ".join(f"p.{name.strip()}" for
  WHERE t.tenant = $1 AND t.hash = $2 AND t.revoked_at IS NULL AND t.expires_at > now() AND NOT p.disabled
 """  # noqa: S608
 UNMINT = "UPDATE api_token SET revoked_at = now() WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL"
+# By the database's clock, as what is asked of them later.
+NOW = "SELECT now()"
 TOKENS = "SELECT id, person, scopes, expires_at, revoked_at FROM api_token WHERE tenant = $1 ORDER BY minted_at, id"
 
 Role = Literal["viewer", "approver", "operator", "admin"]
@@ -149,7 +151,7 @@ async def by_subject(tx: Tx, issuer: str, subject: str) -> Person | None:
 
 async def delegate(tx: Tx, giver: str, taker: str, groups: Iterable[str], until: datetime, by: str) -> Delegation:
     """Let ``taker`` rule for ``giver`` in some of the giver's own groups until a time. Raises: BadInput."""
-    wanted, now = frozenset(groups), datetime.now(UTC)
+    wanted, now = frozenset(groups), await tx.value(NOW)
     gives, takes = await person(tx, giver), await person(tx, taker)
     for id, found in ((giver, gives), (taker, takes)):
         if found is None or not found.at_least("approver"):
@@ -182,8 +184,8 @@ async def revoke(tx: Tx, id: str, by: str) -> bool:
 
 async def mint(tx: Tx, person: str, scopes: Iterable[str], expires: datetime, *, by: str = "") -> str:
     """Make an API token and return it, for the only time: its SHA-256 is all that is kept. Raises: BadInput."""
-    wanted, found = sorted(set(scopes)), await _enabled(tx, person)
-    if not wanted or not datetime.now(UTC) < expires <= datetime.now(UTC) + LONGEST_TOKEN:
+    wanted, found, now = sorted(set(scopes)), await _enabled(tx, person), await tx.value(NOW)
+    if not wanted or not now < expires <= now + LONGEST_TOKEN:
         raise BadInput(f"a token has one scope at least, and expires within {LONGEST_TOKEN.days} days from now")
     plain, id = f"{PREFIX}.{tx.tenant}.{secrets.token_urlsafe(32)}", f"tok-{uuid.uuid4().hex[:16]}"
     await tx.execute(MINT, tx.tenant, _hash(plain), id, found.id, wanted, expires, by or found.id)

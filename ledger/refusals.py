@@ -28,17 +28,23 @@ OVER = """
 DELETE FROM refusal r
  USING (SELECT channel, source, minute FROM refusal WHERE tenant = $1 AND minute < date_trunc('minute', now()) FOR UPDATE SKIP LOCKED) o
  WHERE r.tenant = $1 AND (r.channel, r.source, r.minute) = (o.channel, o.source, o.minute)
-RETURNING r.channel, r.source, r.minute, r.count - r.told AS more
+RETURNING r.channel, r.source, r.minute, r.count - r.told AS more,
+          (SELECT lineage FROM run WHERE tenant = $1 AND lineage = r.source) AS lineage
 """
+KNOWN = "SELECT id FROM record WHERE tenant = $1 AND id = ANY ($2)"
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One attempt. body: what its record says; about: what the record's id begins with; lineage: of the run that it was on."""
+    """One attempt. body: what its record says; about: what the record's id begins with; lineage: of the run that it was on.
+
+    id: the record's, where an attempt may be added again. One that is on record is not counted again; one that is only counted is.
+    """
 
     body: dict[str, Any]
     about: str = ""
     lineage: str | None = None
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,12 @@ RULINGS = Room(2_500, 5_000)
 
 
 async def add(tx: Tx, channel: str, attempts: Mapping[str, Sequence[Refused]], room: Room = ATTEMPTS) -> None:
-    """Count attempts that were refused, and put the first of each source on record. attempts: by source."""
+    """Count attempts that were refused, and put the first of each source on record.
+
+    attempts: by source, such as an address, a person, or the lineage of a run, which then has the count of those left out on its page.
+    """
     await close(tx)
+    attempts = await _unknown(tx, attempts)
     # In one order, so that two who count at once wait for each other and never both.
     for source in sorted(attempts):
         those = attempts[source]
@@ -69,7 +79,16 @@ async def add(tx: Tx, channel: str, attempts: Mapping[str, Sequence[Refused]], r
         first = max(0, min(len(those), room.source - told, room.channel - seen["told"]))
         await tx.execute(COUNT, tx.tenant, channel, name, len(those), first)
         for one in those[:first]:
-            await records.append(tx, f"{one.about or channel}/refused/{uuid.uuid4()}", "access", one.lineage, None, one.body)
+            id = one.id or f"{one.about or channel}/refused/{uuid.uuid4()}"
+            await records.append(tx, id, "access", one.lineage, None, one.body)
+
+
+async def _unknown(tx: Tx, attempts: Mapping[str, Sequence[Refused]]) -> Mapping[str, Sequence[Refused]]:
+    """Return those that are not on record yet."""
+    ids = [one.id for those in attempts.values() for one in those if one.id]
+    known = {row["id"] for row in await tx.fetch(KNOWN, tx.tenant, ids)} if ids else set[str]()
+    left = {source: [one for one in those if one.id not in known] for source, those in attempts.items()} if known else attempts
+    return {source: those for source, those in left.items() if those}
 
 
 async def close(tx: Tx) -> None:
@@ -78,4 +97,4 @@ async def close(tx: Tx) -> None:
         if row["more"]:
             why = f"{row['more']} more of {row['source']} in the minute from {row['minute']:%Y-%m-%d %H:%M} UTC"
             body = {"event": "refused more", "signal": "attempts", "why": why, "channel": row["channel"], "by": "", "count": row["more"]}
-            await records.append(tx, f"{row['channel']}/refused/{uuid.uuid4()}", "access", None, None, body)
+            await records.append(tx, f"{row['channel']}/refused/{uuid.uuid4()}", "access", row["lineage"], None, body)

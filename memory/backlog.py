@@ -29,8 +29,10 @@ INSERT INTO vector_due (tenant, model, fact)
 SELECT $1, $2, f.num FROM fact f WHERE f.tenant = $1 AND NOT EXISTS (SELECT FROM {table} v WHERE v.tenant = $1 AND v.fact = f.num)
 ON CONFLICT (tenant, model, fact) DO NOTHING
 """
-WAITING = "SELECT count(*) FROM vector_due WHERE tenant = $1 AND model = $2"
-FRESH = "SELECT fact FROM {table} WHERE tenant = $1 AND NOT indexed ORDER BY fact LIMIT $2"
+GIVE_BACK = """
+UPDATE vector_due SET due = clock_timestamp() WHERE tenant = $1 AND model = $2 AND fact = ANY($3::bigint[])
+"""
+WAITING = "SELECT count(*) FROM (SELECT FROM vector_due WHERE tenant = $1 AND model = $2 LIMIT $3) AS due"
 NOT_DUE = "DELETE FROM vector_due WHERE tenant = $1 AND model = $2 AND fact = ANY($3::bigint[])"
 
 
@@ -53,6 +55,11 @@ def embedded(speaker: str, body: str) -> str:
     return f"{speaker}: {body}" if speaker else body
 
 
+async def give_back(tx: Tx, model: Model, nums: Sequence[int]) -> None:
+    """Let anybody have at once what was taken."""
+    await tx.execute(GIVE_BACK, tx.tenant, model.id, list(nums))
+
+
 async def enqueue(tx: Tx, model: Model) -> int:
     """Note every fact that has no vector of a model, and return how many were not noted yet."""
     await tx.execute(CLEAR, tx.tenant, model.id)
@@ -64,11 +71,6 @@ async def drop(tx: Tx, model: Model, nums: Sequence[int]) -> None:
     await tx.execute(NOT_DUE, tx.tenant, model.id, list(nums))
 
 
-async def fresh(tx: Tx, model: Model, *, limit: int) -> list[int]:
-    """Return the facts whose vectors the index takes in next, oldest first."""
-    return [row["fact"] for row in await tx.fetch(FRESH.format(table=model.table), tx.tenant, limit)]
-
-
-async def waiting(tx: Tx, model: Model) -> int:
-    """Count the facts that wait for a vector."""
-    return int(await tx.value(WAITING, tx.tenant, model.id))
+async def waiting(tx: Tx, model: Model, *, most: int | None = None) -> int:
+    """Count the facts that wait for a vector, up to ``most``."""
+    return int(await tx.value(WAITING, tx.tenant, model.id, most))

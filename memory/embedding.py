@@ -5,7 +5,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 PACKAGED = "wordllama"
 PACKAGED_DIMS = 256
@@ -74,10 +74,11 @@ def _embed(model: Any, texts: list[str]) -> list[list[float]]:
 class Cached:
     """An embedder that asks another one only for texts it has not seen lately, once for each text."""
 
-    def __init__(self, inner: Embedder, *, kept: int = KEPT) -> None:
+    def __init__(self, inner: Embedder, *, kept: int = KEPT, known: OrderedDict[bytes, list[float]] | None = None) -> None:
+        """known: what another cache of the same model keeps, to be shared with it."""
         self._inner = inner
         self._kept = kept
-        self._known: OrderedDict[bytes, list[float]] = OrderedDict()
+        self._known: OrderedDict[bytes, list[float]] = OrderedDict() if known is None else known
 
     @property
     def name(self) -> str:
@@ -102,6 +103,10 @@ class Cached:
         while len(self._known) > self._kept:
             self._known.popitem(last=False)
         return [known[each] for each in digests]
+
+    def over(self, inner: Embedder) -> Self:
+        """Return a cache that shares what this one keeps and asks another embedder of the same model for the rest."""
+        return type(self)(inner, kept=self._kept, known=self._known)
 
     def forget(self) -> None:
         """Empty the cache."""

@@ -10,7 +10,7 @@ MAX_EF_SEARCH = 1000
 MAX_SCAN_TUPLES = 320_000
 CODED = 3
 """Times as many rows as are compared one by one may be told apart by their codes: beyond that the index is quicker."""
-COMPARED = 6
+COMPARED = 4
 """Vectors that are compared after their codes for each one that a search of the index keeps in view: so one setting raises both."""
 READ = "SELECT ef_search, max_scan_tuples, exact_below, exact_only, sampled FROM recall_knob WHERE tenant = $1 AND model = $2"
 # Settings only ever rise, so a monitor that worked on an older reading takes nothing back.

@@ -33,10 +33,10 @@ SELECT v.fact, v.e <=> $2::real[]::halfvec AS distance, count(*) OVER () AS matc
 # counts a scan when it begins, and a transaction sees its own at once.
 SCANS = """
 SELECT c.relname AS name, a.amname AS method, pg_stat_get_xact_numscans(c.oid) AS scans
-  FROM pg_inherits AS part
-  CROSS JOIN LATERAL (SELECT part.inhrelid UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = part.inhrelid) AS one (oid)
+  FROM unnest(ARRAY['fact', $1::text]) AS of (name) CROSS JOIN LATERAL pg_partition_tree(of.name::regclass) AS part
+  CROSS JOIN LATERAL (SELECT part.relid::oid UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = part.relid) AS one (oid)
   JOIN pg_class c ON c.oid = one.oid JOIN pg_am a ON a.oid = c.relam
- WHERE part.inhparent IN ('fact'::regclass, $1::text::regclass) AND pg_stat_get_xact_numscans(c.oid) > 0
+ WHERE part.isleaf AND pg_stat_get_xact_numscans(c.oid) > 0
 """
 Near = tuple[int, float]
 """The number of a fact, and its distance."""

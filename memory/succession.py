@@ -24,7 +24,6 @@ LOCK = "SELECT id FROM embedding_model WHERE tenant = $1 ORDER BY id FOR UPDATE"
 MOVE = "UPDATE embedding_model SET state = $3, since = clock_timestamp() WHERE tenant = $1 AND id = $2"
 LATEST = "SELECT name FROM embedding_model WHERE tenant = $1 AND state = 'retired' ORDER BY since DESC LIMIT 1"
 LEAVE = "DELETE FROM embedding_model WHERE tenant = $1 AND id = $2"
-EMPTY = "DELETE FROM {table} WHERE tenant = $1"
 EMPTY_DUE = "DELETE FROM vector_due WHERE tenant = $1 AND model = $2"
 NOTE = """
 INSERT INTO shadow_read (tenant, active, shadow, k, agreed, active_found, active_true, shadow_found, shadow_true)
@@ -126,7 +125,7 @@ async def leave(tx: Tx, name: str) -> int:
         raise BadInput(f"model {name!r} is in use; switch to another one first")
     await tx.execute(LEAVE, tx.tenant, model.id)
     await tx.execute(EMPTY_DUE, tx.tenant, model.id)
-    return await tx.execute(EMPTY.format(table=model.table), tx.tenant)
+    return await vectors.empty(tx, model)
 
 
 async def _in_state(tx: Tx, name: str, wanted: State) -> Model:

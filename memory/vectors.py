@@ -67,17 +67,18 @@ PUT = """
 INSERT INTO {table} (tenant, fact, body_hash, e)
 SELECT $1, fact, hash, ($4::real[])[(nth - 1) * {dims} + 1 : nth * {dims}]::halfvec
   FROM unnest($2::bigint[], $3::bytea[]) WITH ORDINALITY AS given (fact, hash, nth)
-ON CONFLICT (tenant, fact) DO NOTHING
+ WHERE NOT EXISTS (SELECT FROM {table} v WHERE v.tenant = $1 AND v.fact = given.fact)
 """
 DONE = "DELETE FROM vector_due WHERE tenant = $1 AND model = $2 AND fact = ANY($3::bigint[])"
 LOCK = "SELECT num FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[]) ORDER BY num FOR UPDATE"
 REMOVE = "DELETE FROM {table} WHERE tenant = $1 AND fact = ANY($2::bigint[])"
-# An array is made once; a subquery might run again for each row, and then its limit is none.
-FLIP = """
-UPDATE {table} SET indexed = true WHERE tenant = $1 AND fact = ANY(ARRAY(
-    SELECT fact FROM {table} WHERE tenant = $1 AND NOT indexed ORDER BY fact LIMIT $2 FOR UPDATE SKIP LOCKED
-))
-"""
+# What the index takes in moves to another partition, which has no key in common with the first: so one at a time puts vectors of a
+# model, and one at a time moves them. An erasure holds their facts, and waits for who moves them.
+ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('perdure vectors ' || $1 || ' ' || $2, 0))"
+NEXT = "SELECT fact FROM {table} WHERE tenant = $1 AND NOT indexed ORDER BY fact LIMIT $2"
+SHARE = "SELECT FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[]) ORDER BY num FOR KEY SHARE"
+FLIP = "UPDATE {table} SET indexed = true WHERE tenant = $1 AND NOT indexed AND fact = ANY($2::bigint[])"
+EMPTY = "DELETE FROM {table} WHERE tenant = $1"
 COUNTS = "SELECT count(*) AS rows, count(*) FILTER (WHERE NOT indexed) AS fresh FROM {table} WHERE tenant = $1"
 
 
@@ -185,6 +186,7 @@ async def put(tx: Tx, model: Model, rows: Sequence[tuple[int, bytes, Sequence[fl
     Raises: BadInput for a vector that is not one of this model.
     """
     ready = {num: (digest, models.checked(model, vector, f"fact {num}")) for num, digest, vector in rows}
+    await _alone(tx, f"put {model.id}")
     held = await tx.fetch(HOLD, tx.tenant, list(ready), [digest for digest, _ in ready.values()])
     there, stale = [row["num"] for row in held if row["fits"]], {row["num"] for row in held if not row["fits"]}
     hashes, numbers = [ready[num][0] for num in there], [number for num in there for number in ready[num][1]]
@@ -202,9 +204,27 @@ async def remove(tx: Tx, nums: Sequence[int]) -> dict[str, int]:
     return {table: await tx.execute(REMOVE.format(table=table), tx.tenant, list(nums)) for table in await models.tables(tx)}
 
 
+async def fresh(tx: Tx, model: Model, *, limit: int) -> list[int]:
+    """Return the facts whose vectors the index takes in next, oldest first."""
+    return [row["fact"] for row in await tx.fetch(NEXT.format(table=model.table), tx.tenant, limit)]
+
+
 async def flip(tx: Tx, model: Model, *, limit: int) -> int:
     """Let the index take in some vectors, oldest first, and return how many."""
-    return await tx.execute(FLIP.format(table=model.table), tx.tenant, limit)
+    await _alone(tx, f"flip {model.id}")
+    nums = await fresh(tx, model, limit=limit)
+    await tx.fetch(SHARE, tx.tenant, nums)
+    return await tx.execute(FLIP.format(table=model.table), tx.tenant, nums) if nums else 0
+
+
+async def empty(tx: Tx, model: Model) -> int:
+    """Take away all vectors that the tenant has of a model and return how many there were."""
+    await _alone(tx, f"flip {model.id}")
+    return await tx.execute(EMPTY.format(table=model.table), tx.tenant)
+
+
+async def _alone(tx: Tx, what: str) -> None:
+    await tx.execute(ALONE, tx.tenant, what)
 
 
 async def counts(tx: Tx, model: Model) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from channels.operating import Connect
 from channels.slack import program
+from channels.slack.poster import Channels, Poster
 from channels.slack.program import Slack
 from contracts.errors import StackError
 from database import Database
@@ -83,6 +84,13 @@ class Stand:
     async def settled(self) -> None:
         """Wait until nothing that a delivery began is under way."""
         await self.slack.parts.work.idle()
+
+    def another_poster(self) -> None:
+        """Have the poster of another program take over, whom Slack has not asked to be left alone."""
+        parts, given = self.slack.parts, self.settings
+        channels = Channels(given.slack_channels, given.slack_channel, given.slack_alerts)
+        poster = Poster(self.database, parts.tenant, parts.desk, parts.workspace, channels)
+        self.slack = replace(self.slack, parts=replace(parts, poster=poster))
 
     async def press(self, user: str, action: str, where: Message | fake_slack.View | None = None) -> fake_slack.Reply:
         """Press a button, of the card unless another place is named, and wait for all that comes of it."""

@@ -128,11 +128,3 @@ class Folders:
                     continue
                 async with database.transaction(settings.tenant) as tx:
                     await bundles.apply(tx, bundle, "up")
-
-
-async def apply_all(settings: Settings) -> None:
-    """Apply every automation of this checkout. Raises: BadConfiguration with all that is wrong, when the others are applied."""
-    applied = Folders()
-    await applied.apply_all(settings)
-    if applied.problems:
-        raise BadConfiguration("\n".join(applied.problems.values()))

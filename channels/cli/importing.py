@@ -11,7 +11,7 @@ from channels.cli import link, screen, tenants
 from channels.imports import Imported, Importer
 from contracts.errors import BadInput, PerdureError
 from database import Database
-from memory import json_lines
+from memory import allowance, backlog, json_lines, models
 from memory.importing import EXAMPLE
 from settings import Settings
 
@@ -58,12 +58,22 @@ async def _vectors(settings: Settings, database: Database, tenants: list[str]) -
 
     began = time.perf_counter()
     try:
-        async with embedders_of(settings) as embedders:
+        async with embedders_of(settings, database) as embedders:
             for tenant in tenants:
                 await Indexer(database, embedders, tenant).drain(tenant)
+        if waiting := [why for tenant in tenants if (why := await _waiting(database, tenant))]:
+            return {"vectors": f"later, by a worker: {'; '.join(waiting)}"}
     except PerdureError as error:
         return {"vectors": f"later, by a worker: {error}"}
     return {"vector_seconds": round(time.perf_counter() - began, 3)}
+
+
+async def _waiting(database: Database, tenant: str) -> str:
+    """Say why some vectors were not made, where the day's allowance had no room for them."""
+    async with database.transaction(tenant) as tx:
+        standing, known = await allowance.today(tx), await models.of_tenant(tx)
+        waits = standing and standing.stopped_at and sum([await backlog.waiting(tx, model) for model in known])
+    return f"{waits:,} wait in tenant {tenant}, {standing}" if waits else ""
 
 
 def _tell(done: Imported, timing: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import getpass
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +11,9 @@ import typer
 from channels.cli import forget, importing, keeping, link, models, recall, screen, tenants
 from channels.cli.terminal import By
 from contracts.errors import BadInput
-from memory import consistency, episodes, facts
+from memory import allowance, consistency, episodes, facts
 from memory import importing as lines
+from memory.allowance import Standing
 from memory.consistency import Finding
 from memory.episodes import Episode, NewEpisode
 from memory.facts import Fact
@@ -110,18 +111,28 @@ def stats(tenant: link.Tenant = None, as_json: link.Json = False) -> None:
     settings = link.settings()
     found = link.run(_stats(settings, tenant or settings.tenant))
     if as_json:
-        screen.print_json(found)
+        screen.print_json(found | {"embeddings": found["embeddings"] and found["embeddings"].told()})
         return
-    models = found.pop("models")
+    models, day = found.pop("models"), found.pop("embeddings")
     screen.show(screen.table(("what", "rows"), [(name.replace("_", " "), f"{count:,}") for name, count in found.items()]))
     for model in models:
         vectors = f"{model['vectors']:,} vectors, {model['not_indexed']:,} not indexed yet, {model['waiting']:,} to be made"
         screen.show(f"model {model['name']} ({model['dims']} dimensions, {model['state']}): {vectors}")
+    if day:
+        _tell(day)
 
 
 async def _stats(settings: Settings, tenant: str) -> dict[str, Any]:
     async with tenants.reading(settings, tenant) as tx:
-        return await consistency.stats(tx)
+        return await consistency.stats(tx) | {"embeddings": await allowance.today(tx)}
+
+
+def _tell(day: Standing) -> None:
+    screen.show(str(day))
+    if day.stopped_at:
+        screen.warn(
+            f"there was no room left at {day.stopped_at.astimezone(UTC):%H:%M} (UTC): what has no vector yet is found by words only"
+        )
 
 
 def check(
@@ -133,20 +144,23 @@ def check(
     """Compare facts, words, statistics and vectors with each other; exits with 1 where they do not agree."""
     settings = link.settings()
     tenant = tenant or settings.tenant
-    found = link.run(_checked(settings, tenant, by, mend=mend))
+    found, day = link.run(_checked(settings, tenant, by, mend=mend))
     wrong = [finding for finding in found if finding.count]
     if as_json:
-        screen.print_json({"findings": {finding.name: finding.count for finding in found}, "mended": mend and bool(wrong)})
+        counts = {finding.name: finding.count for finding in found}
+        screen.print_json({"findings": counts, "mended": mend and bool(wrong), "embeddings": day and day.told()})
     else:
         for finding in wrong:
             screen.show(screen.styled(f"{finding.count:,} {finding.name}", "yellow" if mend else "red"))
         screen.show("mended" if mend and wrong else "not sound" if wrong else "sound")
+        if day and day.stopped_at:
+            _tell(day)
     if wrong and not mend:
         link.fail(f"`{link.command('memory', 'check', '--mend', tenant=tenant)}` mends it", link.REFUSED)
 
 
-async def _checked(settings: Settings, tenant: str, by: str | None, *, mend: bool) -> list[Finding]:
+async def _checked(settings: Settings, tenant: str, by: str | None, *, mend: bool) -> tuple[list[Finding], Standing | None]:
     if mend:
         await tenants.allowed(settings, tenant, "mend", by)
     async with tenants.reading(settings, tenant, snapshot=not mend) as tx:
-        return await (consistency.mend(tx) if mend else consistency.check(tx))
+        return await (consistency.mend(tx) if mend else consistency.check(tx)), await allowance.today(tx)

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from activities.embedder import embedders_of
+from activities.paid import asked_by
 from channels.cli import link, screen, tenants
 from channels.cli.terminal import By, at_terminal
 from contracts.errors import BadInput
@@ -97,9 +98,9 @@ async def _laid(settings: Settings, tenant: str, name: str) -> None:
             return
     if settings.owner_database_url is None:
         raise BadInput(OWNER)
-    async with embedders_of(settings) as embedders:
+    async with link.database(settings) as database, embedders_of(settings, database) as embedders:
         embedder = next((one for one in embedders if one.name == name), None)
         if embedder is None:
             raise BadInput(f"nothing here embeds with {name!r}; there are {', '.join(one.name for one in embedders)}")
-        (vector,) = await embedder.embed(["how long is a vector?"])
+        (vector,) = await asked_by(tenant, embedder).embed(["how long is a vector?"])
     await models.lay(settings.owner_database_url.get_secret_value(), name, len(vector))

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 import typer
@@ -12,7 +12,7 @@ from channels.cli import link, screen
 from channels.cli.terminal import By, at_terminal, named
 from contracts.errors import BadInput
 from database import Tx
-from ledger import directory, numbers
+from ledger import approvals, directory, numbers
 from ledger.directory import Delegation, Person, Role
 from ledger.numbers import Reviewer, Times
 
@@ -89,8 +89,12 @@ def token(
     """Make an API token that speaks for a person, and print it for the only time."""
     if wrong := [name for name in scope or () if name not in SCOPES]:
         link.fail(f"there is no scope {wrong[0]!r}; there are: {', '.join(SCOPES)}")
-    until, wanted = datetime.now(UTC) + timedelta(days=days), scope or ["read", "decide"]
-    typer.echo(_change(tenant, by, lambda tx, who: directory.mint(tx, id, wanted, until, by=who)))
+    wanted = scope or ["read", "decide"]
+
+    async def minted(tx: Tx, who: str) -> str:
+        return await directory.mint(tx, id, wanted, await _after(tx, days), by=who)
+
+    typer.echo(_change(tenant, by, minted))
 
 
 def revoke(
@@ -114,10 +118,13 @@ def delegate(
     tenant: link.Tenant = None,
 ) -> None:
     """Let somebody rule for somebody else, in some of their groups, for some days; it cannot be handed on."""
-    until = datetime.now(UTC) + timedelta(days=days)
+
+    async def delegated(tx: Tx, who: str) -> Delegation:
+        return await directory.delegate(tx, giver, taker, group or (), await _after(tx, days), who)
+
     # One's own word one may lend; whose else, an admin.
-    made = _change(tenant, by, lambda tx, who: directory.delegate(tx, giver, taker, group or (), until, who), own=giver)
-    screen.show(screen.styled(f"{taker} rules for {giver}{_of(made.groups)} until {until:%Y-%m-%d %H:%M} UTC [{made.id}]", "green"))
+    made = _change(tenant, by, delegated, own=giver)
+    screen.show(screen.styled(f"{taker} rules for {giver}{_of(made.groups)} until {made.until:%Y-%m-%d %H:%M} UTC [{made.id}]", "green"))
 
 
 def show_numbers(tenant: link.Tenant = None, as_json: link.Json = False) -> None:
@@ -164,6 +171,10 @@ async def _set(tx: Tx, id: str, by: str, *, disabled: bool) -> None:
     if found is None:
         raise BadInput(f"the directory has nobody {screen.line(id, 40)!r}: `starter.py people list` shows who there is")
     await directory.put(tx, replace(found, disabled=disabled), by)
+
+
+async def _after(tx: Tx, days: float) -> datetime:
+    return await approvals.now(tx) + timedelta(days=days)
 
 
 def _change(tenant: str | None, by: str | None, work: Callable[[Tx, str], Awaitable[Result]], *, own: str | None = None) -> Result:

@@ -3,7 +3,6 @@
 import getpass
 import os
 import re
-import uuid
 from typing import Annotated
 
 import typer
@@ -11,8 +10,9 @@ import typer
 from channels.acts import NEEDS, SCOPES, obstacle
 from contracts.errors import BadInput, PerdureError
 from database import Database
-from ledger import directory, records
+from ledger import directory, refusals
 from ledger.directory import Bearer, Person
+from ledger.refusals import Refused
 from settings import Settings
 
 CHANNEL = "cli"
@@ -57,7 +57,7 @@ async def at_terminal(settings: Settings, database: Database, tenant: str, act: 
 async def _refused(database: Database, tenant: str, act: str, name: str, why: str) -> None:
     body = {"event": "refused", "signal": act, "why": why, "channel": CHANNEL, "by": name[:SHOWN]}
     async with database.transaction(tenant) as tx:
-        await records.append(tx, f"cli/refused/{uuid.uuid4()}", "access", None, None, body)
+        await refusals.add(tx, CHANNEL, {name[:SHOWN] or "nobody proved": [Refused(body)]})
 
 
 async def _judged(settings: Settings, database: Database, tenant: str, act: str, by: str | None) -> tuple[str, str | None]:

@@ -77,10 +77,6 @@ class Poster:
                 LOG.warning("Slack's messages could not be kept", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(EVERY)
 
-    def hurry(self) -> None:
-        """Look again at once, whatever Slack asked for."""
-        self._quiet_until = 0.0
-
     async def look(self) -> None:
         """Do once all that there is to do, unless Slack asked to be left alone."""
         if time.monotonic() < self._quiet_until:

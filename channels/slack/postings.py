@@ -45,7 +45,6 @@ UNDELIVERED = """
 UPDATE slack_message SET state = 'undelivered', detail = $4, due_at = now() + $5 WHERE tenant = $1 AND request = $2 AND channel = $3
 """
 WAITS = "UPDATE slack_message SET due_at = now() + $4 WHERE tenant = $1 AND request = $2 AND channel = $3 AND state = 'posting'"
-OF_REQUEST = f"SELECT {COLUMNS} FROM slack_message m WHERE m.tenant = $1 AND m.request = $2 ORDER BY m.channel"  # noqa: S608
 # The records that tell of a rung; there are few requests of which one is due and not told.
 UNTOLD = """
 SELECT m.request, m.channel, m.ts, r.id, r.body FROM slack_message m
@@ -143,11 +142,6 @@ async def undelivered(tx: Tx, request: str, channel: str, why: str) -> None:
 async def put_off(tx: Tx, request: str, channel: str, seconds: float) -> None:
     """Give the word back: the message is posted in a while."""
     await tx.execute(WAITS, tx.tenant, request, channel, timedelta(seconds=seconds))
-
-
-async def of_request(tx: Tx, request: str) -> list[Posting]:
-    """Return a request's messages."""
-    return [Posting.from_row(row) for row in await tx.fetch(OF_REQUEST, tx.tenant, request)]
 
 
 async def untold(tx: Tx, *, limit: int) -> list[Note]:

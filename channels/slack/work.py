@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -29,9 +30,9 @@ class Work:
             await asyncio.wait(self._tasks)
 
     async def finish(self, seconds: float = FINISH_SECONDS) -> None:
-        """Wait for what is under way, and cancel what takes longer."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        """Wait for what is under way, what it begins too, and cancel what takes longer."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.idle(), seconds)
         left = list(self._tasks)
         for task in left:
             task.cancel()

@@ -20,7 +20,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::jsonb, 'null'), $9, coalesce($1
 """
 READ = f"SELECT {COLUMNS} FROM shared_conflict WHERE tenant = $1 AND id = $2"  # noqa: S608
 NAMED = f"SELECT {COLUMNS} FROM shared_conflict WHERE tenant = $1 AND id = ANY ($2) ORDER BY array_position($2, id)"  # noqa: S608
-OF_DOCUMENT = f"SELECT {COLUMNS} FROM shared_conflict WHERE tenant = $1 AND document = $2 ORDER BY at, id LIMIT $3"  # noqa: S608
 OPEN = f"SELECT {COLUMNS} FROM shared_conflict WHERE tenant = $1 AND state = 'open' ORDER BY at, id LIMIT $2"  # noqa: S608
 ASKED = "UPDATE shared_conflict SET request = $3 WHERE tenant = $1 AND id = $2 AND state = 'open'"
 LOCK_FIELD = "SELECT version, value, writer, waits FROM shared_field WHERE tenant = $1 AND document = $2 AND field = $3 FOR UPDATE"
@@ -106,11 +105,6 @@ async def read(tx: Tx, id: str) -> Conflict | None:
 async def named(tx: Tx, ids: Sequence[str]) -> list[Conflict]:
     """Return conflicts in the order of their ids."""
     return [Conflict.from_row(row) for row in await tx.fetch(NAMED, tx.tenant, list(ids))] if ids else []
-
-
-async def of_document(tx: Tx, document: str, *, limit: int = 1000) -> list[Conflict]:
-    """Return a document's conflicts, oldest first."""
-    return [Conflict.from_row(row) for row in await tx.fetch(OF_DOCUMENT, tx.tenant, document, limit)]
 
 
 async def open_ones(tx: Tx, *, limit: int = 200) -> list[Conflict]:

@@ -148,6 +148,23 @@ async def test_a_signed_word_holds_by_the_databases_clock(database: Database, da
 
 @compiled
 @pytest.mark.parametrize("off", OFF)
+async def test_a_token_and_a_delegation_end_by_the_databases_clock(database: Database, database_url: str, tmp_path: Path, off: int) -> None:
+    for person in ("ann", "bob"):
+        await people.put(database, person, "finance")
+    environment = {**clocks.wrong(tmp_path, off), "PERDURE_DATABASE_URL": database_url, "PERDURE_ONE_MACHINE": "true", "LOGNAME": "joe"}
+    # Less than the clock is off by: by the wrong one it would be over, or begin too late.
+    brief = ("--days", str(300 / 86_400))
+    minted, token = await ran(environment, "starter.py", "people", "token", "ann", *brief)
+    lent, said = await ran(environment, "starter.py", "people", "delegate", "ann", "bob", "--group", "finance", *brief)
+    assert (minted, lent) == (0, 0), token + said
+    async with database.transaction("default") as tx:
+        now, bearer, given = await approvals.now(tx), await directory.by_token(tx, token.strip()), await directory.delegations(tx, "bob")
+    assert bearer is not None and [one.giver for one in given] == ["ann"]
+    assert all(timedelta(0) < until - now <= timedelta(seconds=300) for until in (bearer.expires_at, given[0].until))
+
+
+@compiled
+@pytest.mark.parametrize("off", OFF)
 async def test_a_cookie_of_a_console_with_another_clock_is_read(tmp_path: Path, off: int) -> None:
     made = (
         "import json; from starlette.responses import Response; from channels.console.cookies import Carried, Cookies;"

@@ -91,6 +91,24 @@ def test_a_file_is_imported_recalled_shown_counted_checked_and_somebody_forgotte
     assert terminal("check", "--tenant", "acme").stdout == "sound\n"
 
 
+def test_further_spellings_are_counted_first_and_forgotten_together(terminal: Terminal) -> None:
+    for text in ("Quimby, Zelda keeps bees", "see zelda%20quimby", "write to zq@example.com", "Zelda is a name"):
+        terminal("add", text)
+    order = ("forget", "Zelda Quimby", "--also", "zq@example.com", "--also", "Z. Q. Honey")
+    counted = terminal(*order, "--dry-run").stdout
+    assert "would be deleted: nothing" in counted and "the name taken out of: 3 fact" in counted
+    assert "Zelda Quimby: nothing deleted; out of 2 fact" in counted and "zq@example.com: nothing deleted; out of 1 fact" in counted
+    assert "Z. Q. Honey: nothing deleted; out of nothing" in counted
+    before = json.loads(terminal(*order, "--dry-run", "--json").stdout)
+    assert "zelda%20quimby" in terminal("recall", "see", "--json").stdout
+    gone = json.loads(terminal(*order, "--yes", "--json").stdout)
+    assert [each["spelling"] for each in gone["spellings"]] == ["Zelda Quimby", "zq@example.com", "Z. Q. Honey"]
+    assert {**gone, "id": 0, "dry_run": True} == before
+    assert "forgotten" in terminal("add", "x", "--subject", "Honey, Z. Q.", code=1).stderr
+    assert json.loads(terminal(*order, "--yes", "--json").stdout)["redacted"] == {}
+    assert "'q' is no name to forget" in terminal("forget", "Zelda", "--also", "q", "--yes", code=2).stderr
+
+
 def test_a_fact_is_added_once_however_often_its_command_is_repeated(terminal: Terminal) -> None:
     first = json.loads(terminal("add", "The office is in Graz", "--subject", "office", "--key", "k1", "--json").stdout)
     again = json.loads(terminal("add", "The office is in Graz", "--subject", "office", "--key", "k1", "--json").stdout)

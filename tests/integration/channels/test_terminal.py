@@ -10,11 +10,14 @@ from typer.testing import CliRunner, Result
 
 from channels.acts import NEEDS
 from channels.cli import approvals, automations, calendar, operate, people, reconcile, undo
+from channels.cli.terminal import NotAllowed, at_terminal
 from channels.console import api
 from channels.console.app import RULES
 from database import Database
 from ledger import directory, runs
 from ledger.directory import ROLES, Person, Role
+from ledger.refusals import ATTEMPTS
+from settings import Settings
 from tests.integration.ledger import rows
 
 Typed = Callable[..., Awaitable[Result]]
@@ -129,6 +132,14 @@ async def test_a_name_that_nobody_has_is_refused_on_one_machine_too(
     said = await typed("pause", "wf-1", "--by", "mallory")
     assert said.exit_code == 1 and "the directory has nobody 'mallory'" in told(said) and await paused_by(database) is None
     assert [(one["act"], one["by"]) for one in await refusals(database)] == [("pause", "mallory")]
+
+
+async def test_of_a_flood_of_commands_that_are_refused_the_first_are_records(standing: None, database: Database) -> None:
+    for _ in range(2 * ATTEMPTS.source + 50):
+        with pytest.raises(NotAllowed):
+            await at_terminal(Settings(one_machine=True), database, "default", "pause", "mallory")
+    # A minute may end anywhere in the test: then there are two of them.
+    assert ATTEMPTS.source <= len(await refusals(database)) <= 2 * ATTEMPTS.source
 
 
 async def test_elsewhere_a_name_proves_nothing_and_a_token_does(typed: Typed, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

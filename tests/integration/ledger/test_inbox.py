@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from channels.console.answers import Asked
+from channels.console.answers.requests import Asked
 from channels.console.risk import risk
 from database import Database
 from ledger import approvals, inbox, runs

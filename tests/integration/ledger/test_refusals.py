@@ -5,7 +5,9 @@ from collections import Counter
 
 from channels.refusals import Refusals
 from database import Database
-from ledger import refusals
+from ledger import records, refusals
+from ledger.refusals import Refused, Room
+from tests.integration.ledger import rows
 
 COUNTED = "SELECT coalesce(sum(count), 0)::int AS count, coalesce(sum(told), 0)::int AS told FROM refusal WHERE tenant = 'default'"
 RECORDS = "SELECT body FROM record WHERE tenant = 'default' AND kind = 'access' ORDER BY seq"
@@ -57,6 +59,29 @@ async def test_a_flood_from_many_sources_is_bounded_as_a_whole(database: Databas
     assert await total(database) == count
     async with database.transaction("default") as tx:
         assert dict(await tx.row(COUNTED) or {}) == {"count": 0, "told": 0}
+
+
+async def test_an_attempt_that_is_added_again_is_one_record_and_counts_once(database: Database) -> None:
+    one = Refused({"event": "refused", "by": "a"}, id="claim/1")
+    for _ in range(3):
+        async with database.transaction("default") as tx:
+            await refusals.add(tx, "signal", {"a": [one]}, Room(1, 1))
+    async with database.transaction("default") as tx:
+        assert dict(await tx.row(COUNTED) or {}) == {"count": 1, "told": 1}
+    await minute_over(database)
+    assert len(await bodies(database, "refused")) == 1 and await bodies(database, "refused more") == []
+
+
+async def test_how_much_a_run_was_told_beyond_its_room_is_on_its_own_page(database: Database) -> None:
+    await rows.open_run(database)
+    those = [Refused({"event": "refused", "nth": nth}, lineage=rows.LINEAGE, id=f"claim/{nth}") for nth in range(30)]
+    async with database.transaction("default") as tx:
+        await refusals.add(tx, "signal", {rows.LINEAGE: those, "elsewhere": those[:0]}, Room(10, 20))
+    await minute_over(database)
+    async with database.transaction("default") as tx:
+        found = [row["body"] for row in await records.of_run(tx, rows.LINEAGE) if row["kind"] == "access"]
+    assert [body["nth"] for body in found if body["event"] == "refused"] == list(range(10))
+    assert [body["count"] for body in found if body["event"] == "refused more"] == [20]
 
 
 async def test_what_was_refused_is_kept_before_the_answer_and_a_failure_is_told(database: Database, database_url: str) -> None:

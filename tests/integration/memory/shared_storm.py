@@ -15,9 +15,9 @@ from typing import Any
 
 from pycrdt import Doc, Map, Text
 
-from database import Database
+from database import Database, Tx
 from memory.shared import conflicts, documents
-from memory.shared.conflicts import Conflict, Verdict
+from memory.shared.conflicts import COLUMNS, Conflict, Verdict
 from memory.shared.documents import Answer
 from memory.shared.edits import Add, Change, Edit, Operation, Put, Rewrite, Splice, Update, Write
 from memory.writes import WriteKey
@@ -28,6 +28,7 @@ FIELDS = {
     "text": "crdt:text",
 }  # fmt: skip
 KEYS = "abcdef"
+RECORDED = f"SELECT {COLUMNS} FROM shared_conflict WHERE tenant = $1 AND document = $2 ORDER BY at, id"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,12 @@ class Storm:
     async def conflicts(self) -> list[Conflict]:
         """Return all that was recorded."""
         async with self.database.transaction("default") as tx:
-            return await conflicts.of_document(tx, self.document, limit=10**6)
+            return await recorded(tx, self.document)
+
+
+async def recorded(tx: Tx, document: str) -> list[Conflict]:
+    """Return a document's conflicts, oldest first."""
+    return [Conflict.from_row(row) for row in await tx.fetch(RECORDED, tx.tenant, document)]
 
 
 def _ids(answer: Answer) -> list[str]:

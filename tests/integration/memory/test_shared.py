@@ -17,7 +17,7 @@ from memory.shared.documents import Answer
 from memory.shared.edits import Add, Change, Edit, Operation, Put, Rewrite, Splice, Update, Write
 from memory.writes import WriteKey
 from tests.integration.memory.shared_storm import FIELDS as FIELDS_OF_A_STORM
-from tests.integration.memory.shared_storm import Findings, Storm
+from tests.integration.memory.shared_storm import Findings, Storm, recorded
 
 FIELDS = {
     "plan": "versioned", "status": "lww", "price": "escalate", "votes": "crdt:counter", "tags": "crdt:set", "facts": "crdt:map",
@@ -49,7 +49,7 @@ class Desk:
 
     async def conflicts(self) -> list[Conflict]:
         async with self.database.transaction("default") as tx:
-            return await conflicts.of_document(tx, "brief")
+            return await recorded(tx, "brief")
 
     async def replica(self, field: str, vector: bytes | None = None) -> tuple[int, bytes]:
         async with self.database.transaction("default") as tx:
@@ -330,7 +330,7 @@ async def test_another_tenant_sees_and_changes_nothing(desk: Desk) -> None:
     await desk.edit("plan", Put("b"), writer="bob")
     (conflict,) = await desk.conflicts()
     async with desk.database.transaction("other") as tx:
-        assert await documents.read(tx, "brief") == {} and await conflicts.of_document(tx, "brief") == []
+        assert await documents.read(tx, "brief") == {} and await recorded(tx, "brief") == []
         assert await conflicts.read(tx, conflict.id) is None and await conflicts.named(tx, [conflict.id]) == []
         with pytest.raises(BadInput, match="has no field 'plan'"):
             await documents.edit(tx, WriteKey("run", "step", 1), Edit("brief", "plan", "eve", Put("x")))

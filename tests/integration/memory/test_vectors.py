@@ -52,7 +52,7 @@ async def test_few_rows_are_compared_more_are_told_apart_by_codes_and_many_are_a
         exact = await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=199))
         assert (exact.mode, exact.searched) == ("exact", 60)
         codes = await vectors.nearest(tx, model, asked, few, limit=1, knobs=Knobs(exact_below=20, ef_search=5))
-        assert (codes.mode, codes.searched) == ("codes", 30)
+        assert (codes.mode, codes.searched) == ("codes", 20)
         assert (await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=19))).mode == "ann"
         assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=0, exact_only=True))).mode == "exact"
 
@@ -66,7 +66,7 @@ async def test_the_nearest_code_leads_to_the_nearest_vector_whether_the_index_ha
         knobs = Knobs(exact_below=200, ef_search=5)
         for row in given[::40]:
             near = await vectors.nearest(tx, model, row.vector or [], Filter(), limit=1, knobs=knobs)
-            assert (near.mode, near.searched, near.rows[0][0], round(near.rows[0][1], 3)) == ("codes", 30, nums[row.id], 1.0)
+            assert (near.mode, near.searched, near.rows[0][0], round(near.rows[0][1], 3)) == ("codes", 20, nums[row.id], 1.0)
 
 
 async def test_codes_that_let_everything_pass_find_what_exact_search_does(database: Database, model: models.Model) -> None:

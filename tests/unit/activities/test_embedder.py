@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from activities.embedder import BATCH, embedders_of
+from activities.embedder import embedders_of
+from activities.endpoint import BATCH
 from activities.model import ModelFault
 from contracts.errors import BadInput, PermanentError
 from devstack import web_server
@@ -68,6 +69,8 @@ async def test_what_was_embedded_lately_is_not_asked_for_again() -> None:
         (lambda given: replied([[1.0], [1.0, 2.0]]), PermanentError, "gave 2 vectors for 2 texts, of"),
         (lambda given: Response("busy", 503), ModelFault, "said 503"),
         (lambda given: Response("no such model", 404), PermanentError, "said 404"),
+        (lambda given: JSONResponse({"data": [{"index": 0}, {"index": 1}]}), PermanentError, "cannot be read"),
+        (lambda given: JSONResponse({}), PermanentError, "cannot be read"),
         (lambda given: Response("{", media_type="application/json"), PermanentError, "cannot be read"),
     ],
 )
@@ -83,3 +86,15 @@ async def test_an_endpoint_without_a_model_is_refused_and_without_an_endpoint_th
             pass
     async with embedders_of(Settings()) as embedders:
         assert [embedder.name for embedder in embedders] == [PACKAGED]
+
+
+async def test_a_model_that_costs_is_opened_only_where_an_allowance_pays_for_it() -> None:
+    costs = Settings(
+        embedding_base_url="http://127.0.0.1:1/v1", embedding_model="m", embedding_micros_per_million=20_000, embedding_day_micros=10**6
+    )
+    with pytest.raises(BadInput, match="no database that has the allowance"):
+        async with embedders_of(costs):
+            pass
+    with pytest.raises(BadInput, match="PERDURE_EMBEDDING_DAY_MICROS is not"):
+        async with embedders_of(costs.model_copy(update={"embedding_day_micros": None})):
+            pass

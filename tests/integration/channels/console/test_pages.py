@@ -63,6 +63,22 @@ async def test_the_numbers_are_drawn_and_said(console: Console) -> None:
         assert (await ann.load("/numbers?days=0")).status_code == 400
 
 
+async def test_one_is_said_as_one_and_two_as_two(console: Console) -> None:
+    await console.asked()
+    async with console.database.transaction("default") as tx:
+        await runs.close(tx, rows.LINEAGE, "completed", "all done")
+        count = await tx.value("SELECT count(*) FROM run WHERE tenant = 'default'")
+    assert count == 1
+    async with console.visitor("ann") as ann:
+        await ann.send("/requests/apr-1/approve", digest=rows.DIGEST)
+        page = (await ann.load("/numbers")).text
+        assert "<b>1 run, 0 failed</b>" in page and "1 of 1 run completed" in page and "<b>1 ruling</b>" in page
+        async with console.database.transaction("default") as tx:
+            await runs.open_run(tx, rows.run("lineage-2", workflow_id="wf-2"), limit_micros=1000)
+        page = (await ann.load("/numbers")).text
+        assert "<b>2 runs, 0 failed</b>" in page and "1 of 2 runs completed" in page
+
+
 async def test_memory_is_shown_and_an_admin_alone_may_forget(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERDURE_SECRET_MEMORY_KEY", "k" * 40)
     async with console.visitor("otto") as otto, console.visitor("ada") as ada:

@@ -97,7 +97,7 @@ async def test_an_alert_whose_reply_was_lost_is_not_told_twice(watched: Stand) -
     watched.fake.faults.lost_replies = 1
     for _ in range(3):
         await look(watched)
-        watched.slack.parts.poster.hurry()
+        watched.another_poster()
         async with watched.database.transaction("default") as tx:
             await tx.execute("UPDATE slack_alert SET due_at = now() WHERE tenant = 'default'")
     assert len(texts(watched)) == 1

@@ -18,8 +18,8 @@ from tests.slack import ANN, BOB, CHANNEL, EVE, FINANCE, Stand, no_temporal, sta
 
 
 async def rest_over(stand: Stand) -> None:
-    """Let the poster forget that Slack wants to be left alone."""
-    stand.slack.parts.poster.hurry()
+    """Let nobody know any more that Slack wants to be left alone."""
+    stand.another_poster()
     async with stand.database.transaction("default") as tx:
         await tx.execute("UPDATE slack_message SET due_at = now() - interval '1 second' WHERE tenant = 'default'")
 

@@ -1,0 +1,79 @@
+"""The embedding model of any OpenAI-compatible endpoint: one request, its faults told apart, and what it says that was used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+from openai import AsyncOpenAI
+
+from activities.model import translated
+from contracts.errors import PermanentError
+from memory.embedding import LONGEST
+
+BATCH = 128
+"""Texts of one request; endpoints take from some hundred to 2,048."""
+COUNTABLE = 10**9
+"""Tokens of one request; more are no count."""
+
+
+class Rejected(PermanentError):
+    """The endpoint did not take the request, and so has done nothing for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A reply, not looked through yet. tokens: what the endpoint says it has used, None where it did not count."""
+
+    data: Any
+    tokens: int | None
+
+
+class Endpoint:
+    """The embedding model of an endpoint. Its client's own retries are off: who asks decides whether to ask again."""
+
+    def __init__(self, client: AsyncOpenAI, name: str) -> None:
+        self._client = client
+        self.name = name
+        self.dims = 0
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return one vector for each text, in order. Raises: ModelFault, PermanentError."""
+        found: list[list[float]] = []
+        for first in range(0, len(texts), BATCH):
+            batch = [text[:LONGEST] for text in texts[first : first + BATCH]]
+            found += self.vectors(await self.ask(batch), len(batch))
+        return found
+
+    async def ask(self, texts: list[str]) -> Made:
+        """Make one request. Raises: ModelFault, Rejected, PermanentError where the reply cannot be read."""
+        try:
+            reply = await self._client.embeddings.create(model=self.name, input=texts, encoding_format="float")
+        except openai.OpenAIError as error:
+            fault = translated(error)
+            raise (Rejected(str(fault)) if isinstance(fault, PermanentError) else fault) from None
+        except ValueError as error:
+            raise self._unreadable(error) from None
+        # The client does not look whether a reply has the form of the API.
+        return Made(getattr(reply, "data", None), _counted(getattr(reply, "usage", None)))
+
+    def vectors(self, made: Made, texts: int) -> list[list[float]]:
+        """Return the vectors of a reply, in the order of the ``texts`` texts. Raises: PermanentError."""
+        try:
+            vectors: list[list[float]] = [item.embedding for item in sorted(made.data, key=lambda item: item.index)]
+            lengths = {len(vector) for vector in vectors} | ({self.dims} if self.dims else set[int]())
+        except (TypeError, AttributeError) as error:
+            raise self._unreadable(error) from None
+        if len(vectors) != texts or len(lengths) != 1:
+            raise PermanentError(f"embedding model {self.name!r} gave {len(vectors)} vectors for {texts} texts, of {lengths} numbers")
+        self.dims = lengths.pop()
+        return vectors
+
+    def _unreadable(self, error: Exception) -> PermanentError:
+        return PermanentError(f"the reply of embedding model {self.name!r} cannot be read ({type(error).__name__})")
+
+
+def _counted(usage: Any) -> int | None:
+    # One that counts nothing for something has not counted.
+    given = [getattr(usage, name, None) for name in ("prompt_tokens", "total_tokens")]
+    return max((count for count in given if type(count) is int and 0 < count <= COUNTABLE), default=None)
