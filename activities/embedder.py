@@ -2,10 +2,8 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from openai import AsyncOpenAI
-
-from activities.endpoint import Endpoint
 from activities.paid import Paid
 from contracts.errors import BadInput
 from database import Database
@@ -13,6 +11,9 @@ from memory import allowance
 from memory.allowance import Terms
 from memory.embedding import Cached, Embedder, Packaged
 from settings import Settings
+
+if TYPE_CHECKING:
+    from activities.endpoint import Endpoint
 
 
 @asynccontextmanager
@@ -29,12 +30,17 @@ async def embedders_of(settings: Settings, database: Database | None = None) -> 
         return
     if settings.embedding_model is None:
         raise BadInput("PERDURE_EMBEDDING_BASE_URL is set and PERDURE_EMBEDDING_MODEL is not: name the model")
+    # Imported here: the SDK takes a third of a command's start, and with the packaged model nobody needs it.
+    from openai import AsyncOpenAI
+
+    from activities.endpoint import Endpoint
+
     key = settings.embedding_api_key.get_secret_value() if settings.embedding_api_key else "none"
     async with AsyncOpenAI(base_url=settings.embedding_base_url, api_key=key, max_retries=0, timeout=settings.model_timeout) as client:
         yield [_kept(Endpoint(client, settings.embedding_model), agreed, database), packaged]
 
 
-def _kept(endpoint: Endpoint, agreed: Terms | None, database: Database | None) -> Embedder:
+def _kept(endpoint: "Endpoint", agreed: Terms | None, database: Database | None) -> Embedder:
     if agreed is None:
         return Cached(endpoint)
     if database is None:

@@ -8,17 +8,12 @@ import openai
 from openai import AsyncOpenAI
 
 from activities.model import translated
+from activities.model_faults import Rejected
 from contracts.errors import PermanentError
-from memory.embedding import LONGEST
+from memory.embedding import BATCH, LONGEST
 
-BATCH = 128
-"""Texts of one request; endpoints take from some hundred to 2,048."""
 COUNTABLE = 10**9
 """Tokens of one request; more are no count."""
-
-
-class Rejected(PermanentError):
-    """The endpoint did not take the request, and so has done nothing for it."""
 
 
 @dataclass(frozen=True, slots=True)

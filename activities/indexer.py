@@ -8,14 +8,13 @@ from itertools import accumulate
 import structlog
 
 from activities import paid, shadowing
-from activities.endpoint import BATCH
 from activities.paid import Paid
 from database import Database, Tx
 from ledger import outbox
 from memory import allowance, backlog, keywords, likeness, models, succession, vectors
 from memory.allowance import AllowanceSpent
 from memory.backlog import Due
-from memory.embedding import Embedder, digest
+from memory.embedding import BATCH, Embedder, digest
 from memory.models import Model
 
 LOG = structlog.get_logger(__name__)

@@ -13,7 +13,8 @@ from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.completion_usage import CompletionUsage
 
-from contracts.errors import BadInput, PermanentError, TransientError
+from activities.model_faults import ModelFault
+from contracts.errors import BadInput, PermanentError
 from contracts.waits import date, retry_after
 from policies.automation import Route
 from policies.prices import Tokens
@@ -24,18 +25,6 @@ LONGEST = 600.0
 MOST = 4_000_000
 """Characters of an answer that comes in pieces: one without an end is not kept."""
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-class ModelFault(TransientError):
-    """A model call failed and may be tried again; ``billed`` says whether it may have been paid for.
-
-    busy: the endpoint is well and has too much to do, which its breaker does not count.
-    """
-
-    def __init__(self, message: str, *, billed: bool, retry_after: float | None = None, busy: bool = False) -> None:
-        super().__init__(message, retry_after=retry_after)
-        self.billed = billed
-        self.busy = busy or retry_after is not None
 
 
 @dataclass(frozen=True, slots=True)

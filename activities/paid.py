@@ -4,17 +4,20 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 import structlog
 
 from activities import metrics
-from activities.endpoint import BATCH, Endpoint, Rejected
-from activities.model import ModelFault
+from activities.model_faults import ModelFault, Rejected
 from contracts.errors import PerdureError, PermanentError
 from database import Database, Tx
 from memory import allowance
 from memory.allowance import AllowanceSpent, Terms
-from memory.embedding import Cached, Embedder
+from memory.embedding import BATCH, Cached, Embedder
+
+if TYPE_CHECKING:
+    from activities.endpoint import Endpoint
 
 LOG = structlog.get_logger(__name__)
 
@@ -22,7 +25,7 @@ LOG = structlog.get_logger(__name__)
 class Paid:
     """The model of an endpoint that costs. A text that it knows already costs nothing, whichever tenant paid for it."""
 
-    def __init__(self, endpoint: Endpoint, database: Database, terms: Terms) -> None:
+    def __init__(self, endpoint: "Endpoint", database: Database, terms: Terms) -> None:
         self.endpoint = endpoint
         self.database = database
         self.terms = terms

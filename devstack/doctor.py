@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import asyncpg
-import openai
 import psutil
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
@@ -128,6 +127,9 @@ async def _model(settings: Settings) -> AsyncGenerator[Check]:
     if ours and settings.openai_base_url is None:
         yield Check("model", False, "there is none yet", f"{UP}, or set OPENAI_BASE_URL and OPENAI_API_KEY")
         return
+    # Imported here: the SDK takes a third of a command's start.
+    import openai
+
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
     async with openai.AsyncOpenAI(base_url=settings.openai_base_url, api_key=key, max_retries=0, timeout=10) as client:
         where = str(client.base_url)

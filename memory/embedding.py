@@ -11,6 +11,8 @@ PACKAGED = "wordllama"
 PACKAGED_DIMS = 256
 LONGEST = 20_000
 """Characters of a text that its vector stands for."""
+BATCH = 128
+"""Texts of one request; endpoints take from some hundred to 2,048."""
 KEPT = 10_000
 """Vectors that a cache keeps: 20 MB of the packaged model's."""
 

@@ -1,6 +1,8 @@
 """What the import linter cannot see: the imports of the modules that lie beside the packages."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,9 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("module", [name for name in ALLOWED if (ROOT / f"{name}.py").exists()])
 def test_a_module_beside_the_packages_imports_downwards_only(module: str) -> None:
     assert imported(ROOT / f"{module}.py") & OURS <= ALLOWED[module]
+
+
+def test_a_command_does_not_wait_for_the_sdk_of_models() -> None:
+    code = "import sys, starter; print([name for name in ('openai', 'aiohttp', 'mcp', 'starlette') if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

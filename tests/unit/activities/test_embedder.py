@@ -12,11 +12,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from activities.embedder import embedders_of
-from activities.endpoint import BATCH
 from activities.model import ModelFault
 from contracts.errors import BadInput, PermanentError
 from devstack import web_server
-from memory.embedding import PACKAGED, Embedder
+from memory.embedding import BATCH, PACKAGED, Embedder
 from settings import Settings
 
 Answer = Callable[[list[str]], Response]
