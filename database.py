@@ -133,6 +133,18 @@ class Database:
             await connection.execute("COMMIT")
 
     @asynccontextmanager
+    async def beside(self, tenant: str) -> AsyncGenerator[Tx | None, None]:
+        """Open a second transaction, for reads beside those of a first one, or None where no connection is free.
+
+        Nobody who holds one waits for another here: two who did might wait for each other.
+        """
+        if not self._pool.get_idle_size() and self._pool.get_size() >= self._pool.get_max_size():
+            yield None
+            return
+        async with self.transaction(tenant) as tx:
+            yield tx
+
+    @asynccontextmanager
     async def once(self, tenant: str) -> AsyncGenerator[Tx, None]:
         """Open a transaction of exactly one statement, which needs no BEGIN and no COMMIT: one round trip instead of three."""
         _require_name(tenant)

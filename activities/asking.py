@@ -33,8 +33,8 @@ class Asking:
         Raises: BadInput for a query that cannot be asked.
         """
         query = replace(await self.query(tenant, text, filter, k=k), target=target)
-        async with self._database.transaction(tenant) as tx:
-            answer = await search.search(tx, query)
+        async with self._database.transaction(tenant) as tx, self._database.beside(tenant) as beside:
+            answer = await search.search(tx, query, beside)
         if query.embedding is not None and random.random() < SHADOWED:
             await self._shadow(tenant, query)
         return answer

@@ -51,8 +51,8 @@ async def hybrid(memory: Memory, share: str, count: int) -> Served:
     modes: dict[str, int] = {}
     for question, filter in zip(memory.corpus.questions(count), memory.filters(share, count), strict=True):
         began = time.perf_counter()
-        async with memory.database.transaction(memory.tenant) as tx:
-            answer = await search(tx, Query(question.text, question.embedding, filter, K))
+        async with memory.database.transaction(memory.tenant) as tx, memory.database.beside(memory.tenant) as beside:
+            answer = await search(tx, Query(question.text, question.embedding, filter, K), beside)
         times.append((time.perf_counter() - began) * 1000)
         modes[answer.mode] = modes.get(answer.mode, 0) + 1
     return Served(Times(times), modes)

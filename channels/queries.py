@@ -78,8 +78,9 @@ class Recalling:
         async with self._database.transaction(asked.tenant) as tx:
             model = await models.active(tx)
         vector, why = await self._vector(asked, model) if model else (None, search.NO_MODEL)
-        async with self._database.transaction(asked.tenant) as tx:
-            return await search.search(tx, Query(asked.query, vector, asked.filter, k, model.id if model else None, why))
+        query = Query(asked.query, vector, asked.filter, k, model.id if model else None, why)
+        async with self._database.transaction(asked.tenant) as tx, self._database.beside(asked.tenant) as beside:
+            return await search.search(tx, query, beside)
 
     async def _vector(self, asked: Asked, model: Model) -> tuple[list[float] | None, str]:
         # Imported here: no other command is to wait for the client of an endpoint.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import asyncpg
 from contracts.errors import BadInput
 from database import Tx
 from memory import keywords, models, samples, scoring, vectors
+from memory.beside import both
 from memory.filters import Filter
 from memory.keywords import Words
 from memory.knobs import Knobs
@@ -127,9 +129,10 @@ class _VectorsFailed(Exception):
     """The vector arm failed, and with it all that is asked under the same settings."""
 
 
-async def search(tx: Tx, query: Query) -> Answer:
+async def search(tx: Tx, query: Query, beside: Tx | None = None) -> Answer:
     """Return the facts that answer a query best. A vector arm that fails leaves the keywords, and the answer says so.
 
+    beside: a transaction of the same tenant in which vectors are compared while words are looked up; without one they take turns.
     Raises: BadInput for no text, for k out of bounds, and for a vector of another form than its model's.
     """
     began = time.perf_counter()
@@ -139,9 +142,9 @@ async def search(tx: Tx, query: Query) -> Answer:
         raise BadInput(f"k is {query.k}; 1 to {MOST} can be asked for")
     arm = await _arm(tx, query)
     try:
-        answer = await _settled(tx, query, arm, began)
+        answer = await _settled(tx, beside, query, arm, began)
     except _VectorsFailed as failed:
-        answer = await _settled(tx, query, _Arm(None, arm.knobs, str(failed)), began)
+        answer = await _settled(tx, None, query, _Arm(None, arm.knobs, str(failed)), began)
     if arm.model and query.embedding is not None and answer.mode != "keywords":
         await samples.offer(
             tx, arm.model.id, query.embedding, query.filter, k=query.k, mode=answer.mode, knobs=arm.knobs, target=query.target
@@ -161,13 +164,15 @@ async def _arm(tx: Tx, query: Query) -> _Arm:
     return _Arm(model, Knobs(**given) if given["ef_search"] is not None else Knobs(), "")
 
 
-async def _settled(tx: Tx, query: Query, arm: _Arm, began: float) -> Answer:
+async def _settled(tx: Tx, beside: Tx | None, query: Query, arm: _Arm, began: float) -> Answer:
     # One block of settings for all that is asked: each one costs a round trip at both ends.
-    async with aside(tx, by_index(arm.knobs)):
-        return await _answered(tx, query, arm, began)
+    async with AsyncExitStack() as stack:
+        for one in filter(None, (tx, beside)):
+            await stack.enter_async_context(aside(one, by_index(arm.knobs)))
+        return await _answered(tx, beside, query, arm, began)
 
 
-async def _answered(tx: Tx, query: Query, arm: _Arm, began: float) -> Answer:
+async def _answered(tx: Tx, beside: Tx | None, query: Query, arm: _Arm, began: float) -> Answer:
     pool = max(POOL, 4 * query.k)
     asked = await keywords.words(tx, query.text)
     most = arm.knobs.coded_below
@@ -175,12 +180,15 @@ async def _answered(tx: Tx, query: Query, arm: _Arm, began: float) -> Answer:
     left = 0 if query.filter.narrow else asked.facts
     left = left or await vectors.matching(tx, query.filter, most + 1)
     matching = left if left <= most else None
-    found = await keywords.find(tx, asked, query.filter, limit=pool, matching=matching)
-    near = await _near(tx, query, arm, pool, left)
+    found, near = await both(
+        keywords.find(tx, asked, query.filter, limit=pool, matching=matching),
+        _near(beside or tx, query, arm, pool, left),
+        at_once=beside is not None,
+    )
     if found.capped and len({num for num, _ in (*found.rows, *(near.rows if near else ()))}) < query.k:
         # Rather late than short of facts that match.
         found = await keywords.find(tx, asked, query.filter, limit=pool, matching=matching, every=True)
-    keyword, cosine = await _completed(tx, query, arm, asked, dict(found.rows), near)
+    keyword, cosine = await _completed(tx, beside, query, arm, asked, dict(found.rows), near)
     scores, read = await _with_neighbours(tx, scoring.fused(keyword, cosine), query)
     best = _best(scores, query.k)
     read |= await _read(tx, [num for num in best if num not in read])
@@ -201,14 +209,18 @@ async def _near(tx: Tx, query: Query, arm: _Arm, pool: int, left: int) -> Near |
 
 
 async def _completed(
-    tx: Tx, query: Query, arm: _Arm, asked: Words, keyword: dict[int, float], near: Near | None
+    tx: Tx, beside: Tx | None, query: Query, arm: _Arm, asked: Words, keyword: dict[int, float], near: Near | None
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Let each arm score what only the other one found."""
     if near is None or arm.model is None or query.embedding is None:
         return keyword, {}
     cosine = dict(near.rows)
-    keyword |= await keywords.scores(tx, asked, [num for num in cosine if num not in keyword])
-    return keyword, cosine | await vectors.cosines(tx, arm.model, query.embedding, [num for num in keyword if num not in cosine])
+    scored, compared = await both(
+        keywords.scores(tx, asked, [num for num in cosine if num not in keyword]),
+        vectors.cosines(beside or tx, arm.model, query.embedding, [num for num in keyword if num not in cosine]),
+        at_once=beside is not None,
+    )
+    return keyword | scored, cosine | compared
 
 
 async def _with_neighbours(tx: Tx, scores: dict[int, float], query: Query) -> tuple[dict[int, float], dict[int, dict[str, Any]]]:

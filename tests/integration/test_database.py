@@ -304,3 +304,15 @@ async def test_a_transaction_of_one_statement_sees_its_tenant_only_and_takes_no_
     with pytest.raises(BadInput, match="is not a name"):
         async with database.once("x'; DROP TABLE run; --"):
             pass
+
+
+async def test_a_second_transaction_is_given_only_where_a_connection_is_free(database_url: str) -> None:
+    database = await Database.connect(database_url, size=2)
+    try:
+        async with database.transaction("default") as tx, database.beside("default") as beside, database.beside("default") as third:
+            assert beside and third is None
+            assert [await one.value("SELECT current_setting('app.tenant')") for one in (tx, beside)] == ["default", "default"]
+        async with database.beside("default") as again:
+            assert again
+    finally:
+        await database.close()

@@ -33,8 +33,11 @@ ROWS = [
 
 
 async def ask(database: Database, query: Query, *, of: str = "default") -> dict[str, Any]:
-    async with database.transaction(of) as tx:
-        answer = await search(tx, query)
+    """Ask in one transaction and in two side by side, which give the same answer."""
+    async with database.transaction(of) as tx, database.beside(of) as beside:
+        assert beside
+        alone, answer = await search(tx, query), await search(tx, query, beside)
+    assert (alone.hits, alone.mode, alone.degraded) == (answer.hits, answer.mode, answer.degraded)
     return {"ids": [hit.id for hit in answer.hits], "answer": answer, "hits": {hit.id: hit for hit in answer.hits}}
 
 
