@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from database import Tx
-from memory import keywords, likeness, tombstones, vectors
+from memory import keywords, likeness, naming, vectors
 from memory.writes import digest
 
 # What is kept is never changed in place: a row that loses a name is taken out and put back as another text, under its id and number.
@@ -68,7 +68,7 @@ class Text:
 
 def episode(row: Any, name: str) -> Text:
     """Return what an episode's row says without the name."""
-    subject, speaker, body = (tombstones.without(row[column], [name]) for column in ("subject", "speaker", "body"))
+    subject, speaker, body = (naming.without(row[column], [name]) for column in ("subject", "speaker", "body"))
     return Text(row["id"], 0, subject, speaker, body, digest(row["session"], speaker, row["origin"], body))
 
 
@@ -102,7 +102,7 @@ async def rewrite(tx: Tx, texts: Sequence[Text]) -> None:
 async def unlink(tx: Tx, rows: Sequence[Any], name: str) -> set[str]:
     """Cut the links of facts to ids that have the name in them, and return which facts had one."""
     linked = {row["id"]: {id for id in (row["near"], row["superseded_by"], row["revises"]) if id} for row in rows}
-    named = {id for id in set[str]().union(*linked.values()) if tombstones.without(id, [name]) != id}
+    named = {id for id in set[str]().union(*linked.values()) if naming.without(id, [name]) != id}
     found = {id for id, links in linked.items() if links & named}
     if found:
         await tx.execute(LINKS, tx.tenant, list(found), list(named))
@@ -116,7 +116,7 @@ async def rewrite_episodes(tx: Tx, texts: Sequence[Text]) -> None:
 
 
 def _fact(row: Any, name: str) -> Text:
-    kind, subject, speaker, body = (tombstones.without(row[column], [name]) for column in ("kind", "subject", "speaker", "body"))
+    kind, subject, speaker, body = (naming.without(row[column], [name]) for column in ("kind", "subject", "speaker", "body"))
     # An id that was given is part of what names the content; whether it was, only the hash knows.
     said = (row["kind"], row["subject"], row["speaker"], row["valid_from"], row["valid_to"])
     given = None if digest(row["body"], *said, None) == row["content_hash"] else row["id"]

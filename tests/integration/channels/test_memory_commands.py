@@ -46,7 +46,7 @@ def terminal(database: Database, database_url: str, tmp_path: Path, monkeypatch:
         app.command("nothing")(lambda: None)
         memory.register(app)
         done = CliRunner().invoke(app, ["memory", *words])
-        assert done.exit_code == code, (done.stdoutput, done.exception)
+        assert done.exit_code == code, (done.output, done.exception)
         return done
 
     return run

@@ -4,6 +4,7 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -50,9 +51,17 @@ OTHERS = (
         "\U0001d419\U0001d41e\U0001d425\U0001d41d\U0001d41a Quimby",
         "\u24cf\u24d4\u24db\u24d3\u24d0 Quimby",
     ),
+    *("Quimby, Zelda", "QUIMBY ,  ZELDA", "quimby_zelda", "quimby.zelda", "QuimbyZelda", "quimby+zelda"),
+    *("zelda%20quimby", "zelda+quimby", "%5aelda%2520Quimby", "Quimby%2C%20Zelda", "Zel%E2%80%8Bda%20Quimby", "%EF%BC%BAelda Quimby"),
+    *("Zelda&nbsp;Quimby", "&#90;elda&#x20;Quimby", "Zelda&amp;nbsp;Quimby", "Quimby&comma; Zelda", "Zelda&ndash;Quimby"),
+    *(r"\u005aelda\u0020Quimby", r"Quimby,\\u0020Zelda", r"Zelda\nQuimby", r"Quimby\x2c Zelda"),
 )
-"""One name, as it may be written: with other marks, as one word, among letters that nobody sees, in letters that look like its own."""
-STRANGERS = "Zeldas Quimbys, zeldaquimbyson, McZelda Quimbyson, zeldaquimby and prezelda quimby"
+"""One name, as it may be written: with other marks, as one word, among letters that nobody sees, in letters that look like its own, in
+another order, as URLs, HTML and JSON escape it."""
+STRANGERS = (
+    "Zeldas Quimbys, zeldaquimbyson, McZelda Quimbyson, zeldaquimby and prezelda quimby; Quimby met Zelda and asked Quimby. Zelda "
+    r"knew 100%20 of zelda%20quimbys, zelda%41quimby &nbsp; \u0041"
+)
 LINKS = "SELECT id, near, revises, superseded_by FROM fact WHERE tenant = $1"
 GREP = re.compile(r"zelda\W+quimby", re.IGNORECASE)
 ADOPT = "INSERT INTO embedding_model (tenant, id, name, dims, state) VALUES ($1, $2, $3, $4, 'active')"
@@ -209,31 +218,35 @@ async def test_shared_documents_go_on_without_the_name(database: Database) -> No
         assert answer.outcome == "applied"
 
 
-@pytest.mark.parametrize("spelt", OTHERS)
-async def test_a_name_is_found_however_it_is_written(database: Database, spelt: str) -> None:
+async def test_a_name_is_found_however_it_is_written(database: Database) -> None:
     async with database.transaction("default") as tx:
-        given = [NewFact(f"ask {spelt}, please"), NewFact(STRANGERS), NewFact("x", speaker=spelt), NewFact("y", subject=spelt)]
-        await facts.write(tx, WriteKey("l", "s"), given)
-        await states.swap(tx, WriteKey("l", "t"), "s", 0, {"told": [f"by {spelt}", STRANGERS]})
-        await sessions.append(tx, "s", 0, [Turn("user", "user", f"I am {spelt}."), Turn("user", "user", STRANGERS)])
+        for nth, spelt in enumerate(OTHERS):
+            given = [NewFact(f"ask {spelt}, please, {nth}"), NewFact("x", speaker=spelt), NewFact(f"y {nth}", subject=spelt)]
+            await facts.write(tx, WriteKey("l", "s", nth), given)
+            await sessions.append(tx, "s", nth, [Turn("user", "user", f"I am {spelt}.")])
+        await facts.write(tx, WriteKey("l", "s", len(OTHERS)), [NewFact(STRANGERS)])
+        await states.swap(tx, WriteKey("l", "t"), "s", 0, {"told": [f"by {spelt}" for spelt in OTHERS], "strangers": STRANGERS})
+        await sessions.append(tx, "s", len(OTHERS), [Turn("user", "user", STRANGERS)])
         await erasure.forget(tx, NAME, "", "ann")
         assert {row["body"] for row in await tx.fetch("SELECT body FROM fact WHERE tenant = $1", tx.tenant)} == {
-            "ask [forgotten], please", STRANGERS,
+            *(f"ask [forgotten], please, {nth}" for nth in range(len(OTHERS))), STRANGERS,
         }  # fmt: skip
-        assert await tx.value("SELECT value FROM session_state WHERE tenant = $1", tx.tenant) == {"told": ["by [forgotten]", STRANGERS]}
+        state = await tx.value("SELECT value FROM session_state WHERE tenant = $1", tx.tenant)
+        assert state == {"told": ["by [forgotten]"] * len(OTHERS), "strangers": STRANGERS}
         turns = [row["body"] for row in await tx.fetch("SELECT body FROM turn WHERE tenant = $1 ORDER BY seq", tx.tenant)]
-        assert turns == ["I am [forgotten].", STRANGERS]
+        assert turns == ["I am [forgotten]."] * len(OTHERS) + [STRANGERS]
 
 
-@pytest.mark.parametrize("spelt", OTHERS)
-async def test_whoever_was_forgotten_does_not_come_back_however_the_name_is_written(database: Database, spelt: str) -> None:
+async def test_whoever_was_forgotten_does_not_come_back_however_the_name_is_written(database: Database) -> None:
     async with database.transaction("default") as tx:
         await erasure.forget(tx, NAME, "", "ann")
-        given = [NewFact("likes honey", subject=spelt), NewFact(f"ask {spelt}, please"), NewFact(STRANGERS)]
-        written = await facts.write(tx, WriteKey("l", "s"), given)
-        assert [one.outcome for one in written.stored] == ["forgotten", "new", "new"]
+        for nth, spelt in enumerate(OTHERS):
+            given = [NewFact("likes honey", subject=spelt), NewFact("x", speaker=spelt), NewFact(f"ask {spelt}, please, {nth}")]
+            written = await facts.write(tx, WriteKey("l", "s", nth), given)
+            assert [one.outcome for one in written.stored] == ["forgotten", "forgotten", "new"], spelt
+        await facts.write(tx, WriteKey("l", "s", len(OTHERS)), [NewFact(STRANGERS)])
         assert {row["body"] for row in await tx.fetch("SELECT body FROM fact WHERE tenant = $1", tx.tenant)} == {
-            "ask [forgotten], please", STRANGERS,
+            *(f"ask [forgotten], please, {nth}" for nth in range(len(OTHERS))), STRANGERS,
         }  # fmt: skip
 
 
@@ -247,6 +260,81 @@ async def test_an_address_that_is_the_name_as_one_word_goes_too(database: Databa
         await facts.write(tx, WriteKey("l", "t"), [NewFact(f"write to {address}", scope="again")])
         found = await tx.fetch("SELECT body FROM fact WHERE tenant = $1 UNION ALL SELECT body FROM turn WHERE tenant = $1", tx.tenant)
         assert [row["body"] for row in found] == [left] * 3
+
+
+ALSO = ("\u0417\u0435\u043b\u044c\u0434\u0430 \u041a\u0443\u0438\u043c\u0431\u0438", "zq@example.com")
+"""What else the same person is called."""
+
+
+async def _called(tx: Tx, key: WriteKey) -> list[str]:
+    """Write what names one person in three ways, and others beside; return the outcomes."""
+    given = [
+        *(NewFact("x", subject=NAME), NewFact(f"ask {ALSO[0]}"), NewFact("write to ZQ@example.com"), NewFact("y", speaker=ALSO[0])),
+        *(NewFact(f"{NAME} is {ALSO[0]}"), NewFact("write to zq@example.community, or zaq@example.com")),
+    ]
+    return [one.outcome for one in (await facts.write(tx, key, given)).stored]
+
+
+async def test_further_spellings_are_forgotten_by_one_order_and_stay_forgotten(database: Database, owner_database_url: str) -> None:
+    async with database.transaction("default") as tx:
+        await _called(tx, WriteKey("l", "s"))
+        await ledger(tx, "completed")
+        await records.append(tx, "r2", "effect", LINEAGE, None, {"to": [ALSO[1]], "who": ALSO[0].upper()})
+        erased = await erasure.forget(tx, NAME, f"{ALSO[0]} asked", "ann", also=ALSO)
+        assert [(counts.deleted.get("fact", 0), counts.redacted["fact"]) for counts in erased.spellings] == [(1, 1), (1, 2), (0, 1)]
+        assert (erased.deleted["fact"], erased.redacted["fact"]) == (2, 4)
+        assert await tx.value("SELECT count(*) FROM erasure WHERE tenant = $1", tx.tenant) == 1
+        outcomes = await _called(tx, WriteKey("l", "t"))
+        assert [outcome == "forgotten" for outcome in outcomes] == [True, False, False, True, False, False]
+        bodies = {row["body"] for row in await tx.fetch("SELECT body FROM fact WHERE tenant = $1", tx.tenant)}
+        assert bodies == {
+            "ask [forgotten]", "write to [forgotten]", "[forgotten] is [forgotten]", "write to zq@example.community, or zaq@example.com",
+        }  # fmt: skip
+    assert await grep(owner_database_url, re.compile(rf"zelda\W+quimby|{ALSO[0]}|{re.escape(ALSO[1])}\b", re.IGNORECASE)) == []
+
+
+async def test_the_same_order_again_adds_no_tombstone_and_finds_nothing(database: Database) -> None:
+    async with database.transaction("default") as tx:
+        await _called(tx, WriteKey("l", "s"))
+        await erasure.forget(tx, NAME, "", "ann", also=ALSO)
+        count = await tx.value("SELECT count(*) FROM tombstone WHERE tenant = $1", tx.tenant)
+        again = await erasure.forget(tx, NAME, "", "ann", also=[*ALSO, NAME.upper()])
+        assert (again.deleted, again.redacted, len(again.spellings)) == ({}, {}, 4)
+        assert await tx.value("SELECT count(*) FROM tombstone WHERE tenant = $1", tx.tenant) == count == 12
+
+
+async def test_a_shorter_spelling_leaves_nothing_of_the_longer_one(database: Database) -> None:
+    async with database.transaction("default") as tx:
+        await facts.write(tx, WriteKey("l", "s"), [NewFact(f"{NAME} came, and Zelda left"), NewFact("Zeldas stay")])
+        await erasure.forget(tx, "Zelda", "", "ann", also=[NAME])
+        bodies = {row["body"] for row in await tx.fetch("SELECT body FROM fact WHERE tenant = $1", tx.tenant)}
+        assert bodies == {"[forgotten] came, and [forgotten] left", "Zeldas stay"}
+
+
+async def test_one_spelling_that_is_no_name_stops_the_order_and_nothing_is_forgotten(database: Database) -> None:
+    async with database.transaction("default") as tx:
+        await facts.write(tx, WriteKey("l", "s"), [NewFact("x", subject=NAME)])
+    for also, why in ((["z"], "'z' is no name to forget"), (["zed"] * 21, "20 are the most")):
+        with pytest.raises(BadInput, match=why):
+            async with database.transaction("default") as tx:
+                await erasure.forget(tx, NAME, "", "ann", also=also)
+    async with database.transaction("default") as tx:
+        assert await tx.value("SELECT count(*) FROM fact WHERE tenant = $1", tx.tenant) == 1
+        assert await tx.value("SELECT count(*) FROM tombstone") == 0
+
+
+async def test_a_rehearsal_counts_what_the_erasure_does_and_changes_nothing(database: Database, owner_database_url: str) -> None:
+    async with database.transaction("default") as tx:
+        await fill(tx)
+        await ledger(tx, "completed")
+        await _called(tx, WriteKey("l", "s"))
+    before = await grep(owner_database_url)
+    async with database.transaction("default") as tx:
+        counted = await erasure.rehearse(tx, NAME, also=ALSO)
+    assert await grep(owner_database_url) == before and counted.id == 0
+    async with database.transaction("default") as tx:
+        assert await tx.value("SELECT count(*) FROM tombstone") == await tx.value("SELECT count(*) FROM erasure") == 0
+        assert replace(await erasure.forget(tx, NAME, "", "ann", also=ALSO), id=0) == counted
 
 
 @pytest.mark.parametrize(
@@ -443,7 +531,9 @@ async def test_a_tombstone_tells_nobody_who_it_was(database: Database) -> None:
         await erasure.forget(tx, NAME.upper(), "again", "ann")
         rows = await tx.fetch("SELECT * FROM tombstone WHERE tenant = $1", tx.tenant)
         key = b"a key of the tests"
-        assert {row["hash"] for row in rows} == {tombstones.digest("default", name, key) for name in ("zelda quimby", "@zeldaquimby")}
+        assert {row["hash"] for row in rows} == {
+            tombstones.digest("default", name, key) for name in ("zelda quimby", ",quimby zelda", "@zeldaquimby", "@quimbyzelda")
+        }
         assert tombstones.digest("other", "zelda quimby", key) not in {row["hash"] for row in rows}
         assert await tx.value("SELECT count(*) FROM erasure WHERE tenant = $1", tx.tenant) == 2
 

@@ -11,7 +11,7 @@ from channels import imports
 from channels.imports import Imported, Importer
 from contracts.errors import BadInput
 from database import SEARCH_PATH, Database
-from memory import consistency, episodes, facts, keywords, planning, tombstones
+from memory import consistency, episodes, facts, keywords, naming, planning, tombstones
 from memory.filters import Filter
 from memory.json_lines import LINE_BYTES
 
@@ -186,7 +186,7 @@ async def test_who_was_forgotten_is_not_imported_again(database: Database, tmp_p
     lines = [line("m1", speaker="zelda"), line("m2", "I met Zelda in Graz"), line("m3", subject="zelda"), line("zelda-4"), line("m5")]
     async with database.transaction("default") as tx:
         await tombstones.lock(tx)
-        await tombstones.bury(tx, tombstones.normal("Zelda"))
+        await tombstones.bury(tx, naming.normal("Zelda"))
     for keep_good in (False, True):
         done = await bring_in(database, write(tmp_path, *lines), keep_good=keep_good)
         assert (done.lines, done.forgotten, done.faults) == (5, 3, [])
