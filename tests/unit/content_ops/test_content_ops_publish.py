@@ -155,6 +155,7 @@ async def test_a_broken_mail_server_says_what_surely_happened(start: Callable[..
         ("http://x", ToolFailed, "of the form smtp://"),
         ("", ToolFailed, "no endpoint 'smtp'"),
     ],
+    ids=["nobody listens", "no mail", "none"],
 )
 async def test_without_a_mail_server_nothing_is_sent(start: Callable[..., Run], url: str, error: Any, message: str) -> None:
     run = start(endpoints={"smtp": url})
