@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from contracts import names
 from contracts.converter import DATA_CONVERTER
 from contracts.decisions import Decision
-from contracts.effects import ActResult
+from contracts.effects import ActResult, UndoResult
 from contracts.runs import Carried, Run, StartRequest
 
 LOCAL_ACTIVITY = "core_local_activity"
@@ -34,6 +34,14 @@ class Told:
     tools: dict[str, str] = field(default_factory=dict[str, str])
     ended: dict[str, str] = field(default_factory=dict[str, str])
     began: Carried | None = None
+    undone: set[str] = field(default_factory=set[str])
+    """Keys of effects that were taken back: by the run itself as it ended, or, where this is an undo's history, by that."""
+    undoing: set[int] = field(default_factory=set[int])
+    """Events by which an undo was scheduled: they tell whose result it is."""
+    retried: set[int] = field(default_factory=set[int])
+    """Events that scheduled what was tried more than once."""
+    doubtful: dict[str, str] = field(default_factory=dict[str, str])
+    """Steps that may have happened: each was tried again and then waited for a person, by this request, or nobody could tell."""
 
     @property
     def done(self) -> dict[str, str]:
@@ -67,11 +75,22 @@ def _take(found: Told, event: HistoryEvent) -> None:
     match event.event_type:
         case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED if found.start is None:
             found.start = _decoded(event.workflow_execution_started_event_attributes.input.payloads, StartRequest)
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            if event.activity_task_scheduled_event_attributes.activity_type.name == names.UNDO:
+                found.undoing.add(event.event_id)
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+            started = event.activity_task_started_event_attributes
+            found.retried.discard(started.scheduled_event_id)
+            if started.attempt > 1:
+                found.retried.add(started.scheduled_event_id)
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED if _of_undo(found, event):
+            result = _decoded(event.activity_task_completed_event_attributes.result.payloads, UndoResult)
+            found.undone |= set(result.undone) if result else set()
         case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
             # Which activity it was is told by the form of its result: each has fields of its own.
-            payloads = event.activity_task_completed_event_attributes.result.payloads
-            if not _decision(found, payloads):
-                _act(found, payloads)
+            completed = event.activity_task_completed_event_attributes
+            if not _decision(found, completed.result.payloads):
+                _act(found, completed.result.payloads, retried=completed.scheduled_event_id in found.retried)
         case EventType.EVENT_TYPE_MARKER_RECORDED if event.marker_recorded_event_attributes.marker_name == LOCAL_ACTIVITY:
             details = event.marker_recorded_event_attributes.details
             kind = json.loads(details["data"].payloads[0].data).get("activity_type") if details["data"].payloads else ""
@@ -83,6 +102,15 @@ def _take(found: Told, event: HistoryEvent) -> None:
                 _act(found, details["result"].payloads)
         case _:
             return
+
+
+def _of_undo(found: Told, event: HistoryEvent) -> bool:
+    scheduled = event.activity_task_completed_event_attributes.scheduled_event_id
+    if scheduled not in found.undoing:
+        return False
+    # Each execution of a chain counts its events anew.
+    found.undoing.remove(scheduled)
+    return True
 
 
 def _decision(found: Told, payloads: Sequence[Payload]) -> bool:
@@ -98,10 +126,13 @@ def _decision(found: Told, payloads: Sequence[Payload]) -> bool:
     return True
 
 
-def _act(found: Told, payloads: Sequence[Payload]) -> None:
+def _act(found: Told, payloads: Sequence[Payload], *, retried: bool = False) -> None:
     result = _decoded(payloads, ActResult)
     if result and result.step:
         found.ended[result.step] = result.status
+        found.doubtful.pop(result.step, None)
+        if result.status == "unknown" or (result.status == "needs_approval" and retried):
+            found.doubtful[result.step] = result.gate.request if result.gate else ""
 
 
 def _decoded(payloads: Sequence[Payload], kind: type[Any]) -> Any:

@@ -1,6 +1,6 @@
 """After Postgres was restored from a backup: what Temporal's histories know beyond it is written down."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from activities import forks, history
+from activities import doubt, forks, history
 from activities.history import Told
 from activities.services import Services
 from contracts import names
@@ -17,9 +17,10 @@ from contracts.errors import BadInput
 from contracts.runs import Carried, Fork
 from contracts.upkeep import Finding, ReconcileRequest
 from database import Database, Tx
-from ledger import lineage, outbox, records, runs, upkeep
+from ledger import approvals, effects, lineage, outbox, records, runs, upkeep, views
 from ledger.lineage import Point
 from ledger.runs import RunRow
+from memory import revisions
 from policies.bundles import Bundle
 from tools.contract import Tool
 
@@ -51,6 +52,9 @@ class Restoring:
         self.lost = {name: await history.told(self.client, id, name) async for id, name in self._strange()}
         for name in _originals_first(self.lost):
             await self._reopen(name, self.lost[name])
+        # Undos of their own take back what runs did that had ended before the backup, too.
+        for id, execution in await self._executions(names.UNDO_RUN):
+            await self._note_undone((await history.told(self.client, id, execution)).undone)
         return self.found
 
     async def _catch_up(self, row: RunRow, told: Told) -> None:
@@ -61,6 +65,9 @@ class Restoring:
                 self._note(row, f"{step} was done by {name or 'a tool'}, which is not here any more", "nothing: look at it")
             elif await self._written(row, step, tool):
                 self._note(row, f"{step} ({name}) was done, and the ledger did not know", "noted as done")
+        await self._note_undone(told.undone)
+        for step, request in sorted(told.doubtful.items()):
+            await self._claim_again(row, step, request)
         if not self.request.dry_run:
             async with self.database.transaction(self.request.tenant) as tx:
                 # What waits for a request that the backup does not hold asks anew when it is woken.
@@ -82,6 +89,38 @@ class Restoring:
                     raise _TakenBack
         return behind
 
+    async def _claim_again(self, row: RunRow, step: str, request: str) -> None:
+        """Claim what may have happened, so that a person is asked before it is done again.
+
+        request: by which one was asked; where the ledger has it, it lost nothing of this step.
+        """
+        async with self.database.transaction(self.request.tenant) as tx:
+            view = await views.action(tx, row.lineage, step)
+            if view is None or view.effect is not None or view.step.ended_at is not None or await approvals.read(tx, request):
+                return
+            if (claim := doubt.claim(self.services.registry, row.automation, view)) is None:
+                return
+            self._note(row, f"{step} ({claim.tool}) may have happened, and the ledger did not know", "a person is asked")
+            if not self.request.dry_run:
+                await effects.claim(tx, claim)
+
+    async def _note_undone(self, keys: Collection[str]) -> None:
+        """Note what was taken back: who closes its run now, or orders an undo, would else take it back twice."""
+        for key in sorted(keys):
+            async with self.database.transaction(self.request.tenant) as tx:
+                effect = await effects.read(tx, key)
+                row = await runs.read(tx, effect.lineage) if effect else None
+                if effect is None or row is None or effect.undoes or effect.state in ("compensated", "failed"):
+                    continue
+                self._note(row, f"{effect.step} ({effect.tool}) was undone, and the ledger did not know", "noted as undone")
+                if self.request.dry_run:
+                    continue
+                await effects.resolve(tx, key, "done", output=effect.output, detail=KNOWN_BY)
+                await effects.compensated(tx, key)
+                await revisions.withdraw(tx, effect.lineage, effect.step)
+                body = {"event": "undone", "tool": effect.tool, "undoes": key, "detail": KNOWN_BY, "by": "reconcile"}
+                await records.append(tx, f"{key}/undone/restored", "effect", effect.lineage, effect.step, body)
+
     async def _waited_for(self, row: RunRow) -> list[str]:
         """Return the requests that the workflow waits for."""
         try:
@@ -92,10 +131,7 @@ class Restoring:
 
     async def _strange(self) -> AsyncIterator[tuple[str, str]]:
         """Find the runs that Temporal knows and the ledger does not: workflow ID and lineage."""
-        types = " OR ".join(f"WorkflowType = '{name}'" for name in sorted(names.PATTERNS.values()))
-        # Another ledger may share the namespace, and has a task queue of its own.
-        query = f"({types}) AND TaskQueue = '{self.task_queue}'"
-        executions = {one.run_id: one.id async for one in self.client.list_workflows(query, limit=MOST)}
+        executions = {execution: id for id, execution in await self._executions(*sorted(names.PATTERNS.values()))}
         async with self.database.transaction(self.request.tenant) as tx:
             strange = await upkeep.unknown(tx, list(executions))
         for run_id in sorted(strange):
@@ -103,6 +139,13 @@ class Restoring:
             described = await self.client.get_workflow_handle(executions[run_id], run_id=run_id).describe()
             if (described.raw_description.workflow_execution_info.first_run_id or run_id) == run_id:
                 yield executions[run_id], run_id
+
+    async def _executions(self, *types: str) -> list[tuple[str, str]]:
+        """List the executions of some types of workflow: workflow ID and run ID."""
+        wanted = " OR ".join(f"WorkflowType = '{name}'" for name in types)
+        # Another ledger may share the namespace, and has a task queue of its own.
+        query = f"({wanted}) AND TaskQueue = '{self.task_queue}'"
+        return [(one.id, one.run_id) async for one in self.client.list_workflows(query, limit=MOST)]
 
     async def _reopen(self, name: str, told: Told) -> None:
         """Insert the row of a run that was opened after the backup."""
@@ -180,7 +223,8 @@ class Restoring:
 
     def _note(self, row: RunRow, what: str, done: str) -> None:
         said = f"would be: {done}" if self.request.dry_run else done
-        self.found.append(Finding(kind="effect" if "was done" in what else "run", run=row.workflow_id, what=what, done=said))
+        of_effect = any(words in what for words in ("was done", "was undone", "may have happened"))
+        self.found.append(Finding(kind="effect" if of_effect else "run", run=row.workflow_id, what=what, done=said))
 
 
 def _originals_first(lost: Mapping[str, Told]) -> Iterator[str]:

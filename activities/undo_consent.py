@@ -52,15 +52,15 @@ class Consent:
         if edited:
             id = approvals.request_id(effect.lineage, effect.step, effect.n, wanted.digest, f"undo{edited.id}")
             wanted = replace(wanted, id=id, editor=edited.ruled_by, supersedes=edited.id)
-            request = await approvals.read(tx, id)
-        else:
-            request = await approvals.latest(tx, effect.lineage, effect.step, wanted.digest)
+        request = await approvals.latest(tx, effect.lineage, effect.step, wanted.digest)
         if request and testimonies.given(request):
             return None
-        if request is None or (self._unanswered(request) and not edited):
+        if request is None or self._unanswered(request, now):
             if self.asker is None:
                 return Left(why, askable=True)
-            anew = f"{wanted.id}-{int(self.since.timestamp())}" if request and self.since else wanted.id
+            anew = f"{wanted.id}-{int(self.since.timestamp() * 1_000_000)}" if request and self.since else wanted.id
+            # What was asked with another version of the tool fits nothing any more.
+            await approvals.withdraw(tx, effect.lineage, effect.step, effect.n, "undo")
             await approvals.ask(tx, replace(wanted, id=anew))
             return Left(why, gate=replace(wanted, id=anew).gate)
         if request.state == "pending":
@@ -76,8 +76,11 @@ class Consent:
         who = f"{request.ruled_by}: {(request.ruling or {}).get('reason', '')}" if request.ruled_by else f"the request is {request.state}"
         return Left(f"{why}; left as it is ({who})")
 
-    def _unanswered(self, request: Request) -> bool:
-        return request.state in ("cancelled", "expired", "rejected") and self.since is not None and request.created_at < self.since
+    def _unanswered(self, request: Request, now: datetime) -> bool:
+        """Return whether no word that holds came of a question that was asked before the newest order."""
+        ran_out = request.state in ("approved", "superseded") and request.expires_at <= now
+        over = ran_out or request.state in ("cancelled", "expired", "rejected", "stale")
+        return over and self.since is not None and request.created_at < self.since
 
 
 def undo_key(effect: Effect, nth: int) -> str:

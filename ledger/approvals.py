@@ -18,7 +18,7 @@ from ledger.wording import written
 
 __all__ = [
     "Judge", "Request", "ask", "cancel_open", "climb", "consume", "edit_problem", "latest", "make_stale", "now", "of_run",
-    "open_requests", "read", "request_id", "rule", "waiting",
+    "open_requests", "read", "request_id", "rule", "waiting", "withdraw",
 ]  # fmt: skip
 # Whose clock is right is not asked: what is early, late or run out is so by the database's.
 LOCK = f"SELECT {COLUMNS}, clock_timestamp() AS now FROM approval WHERE tenant = $1 AND id = $2 FOR UPDATE"  # noqa: S608
@@ -38,6 +38,10 @@ UPDATE approval SET state = 'consumed', consumed_by = $3
 STALE = """
 UPDATE approval SET state = CASE state WHEN 'approved' THEN 'stale' ELSE 'cancelled' END
  WHERE tenant = $1 AND id = $2 AND state IN ('approved', 'pending')
+"""
+WITHDRAW = """
+UPDATE approval SET state = CASE state WHEN 'approved' THEN 'stale' ELSE 'cancelled' END
+ WHERE tenant = $1 AND lineage = $2 AND step = $3 AND n = $4 AND question = $5 AND state IN ('approved', 'pending')
 """
 DIGEST_SEEN = 8  # characters of a digest that say which action was seen; a card shows 12
 STATES = {"approve": "approved", "reject": "rejected", "edit": "superseded"}
@@ -222,6 +226,11 @@ async def consume(tx: Tx, request: Request, key: str, digest: str, bundle: str) 
 async def make_stale(tx: Tx, id: str) -> None:
     """End a request that no longer fits what would run: an approval goes stale, a question is withdrawn."""
     await tx.execute(STALE, tx.tenant, id)
+
+
+async def withdraw(tx: Tx, lineage: str, step: str, n: int, question: str) -> None:
+    """End what was asked so of one attempt of a step, and is not used: what is asked next takes its place."""
+    await tx.execute(WITHDRAW, tx.tenant, lineage, step, n, question)
 
 
 async def climb(tx: Tx, request: Request, rung: Rung) -> bool:

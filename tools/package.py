@@ -45,7 +45,11 @@ def read(path: Path) -> Code:
     for each in files(path):
         if each.is_dir():
             continue
-        name, text = each.relative_to(path).as_posix(), each.read_bytes()
+        name = each.relative_to(path).as_posix()
+        if not each.is_file():
+            # A pipe would be waited for, and a device read for ever.
+            raise BadInput(f"{name} is no file: right are files and folders, and links to files that are there")
+        text = each.read_bytes()
         # With lengths, so that no two folders read the same.
         whole.update(f"{len(name.encode())}/{len(text)}:{name}".encode() + text)
         if each.parent == path and each.suffix == ".py":
@@ -103,10 +107,13 @@ class _Finder(importlib.abc.MetaPathFinder):
             (file, text), many = found, False
         else:
             return None
-        # A package without a search path: what is not in what was read is not found on disk either.
-        return importlib.util.spec_from_file_location(
+        spec = importlib.util.spec_from_file_location(
             fullname, file, loader=_Loader(file, text), submodule_search_locations=[] if many else None
         )
+        if spec and spec.submodule_search_locations:
+            # A package without a search path, which the call above adds: what is not in what was read is not found on disk either.
+            spec.submodule_search_locations.clear()
+        return spec
 
 
 class _Loader(importlib.abc.Loader):

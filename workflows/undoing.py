@@ -5,6 +5,7 @@ import asyncio
 from temporalio import workflow
 
 from contracts import names
+from contracts.approvals import Gate
 from contracts.effects import UndoCarried, UndoRequest, UndoResult, UndoStart
 from contracts.runs import Limits, RunRef
 from workflows import steps
@@ -31,8 +32,10 @@ class Undo:
         start = start or NO_START
         # Claims are numbered on from the start's time: the run's own, and those of an earlier undo, have lower numbers.
         self.gates.claimed = int(workflow.info().start_time.timestamp() * 1000)
+        # By request: two attempts of one step are two effects, and each may be asked about.
+        self._by_request = workflow.patched("gates-by-request")
         if carried := start.carried:
-            self.gates.gates = {gate.step: gate for gate in carried.gates}
+            self.gates.gates = {self._key(gate): gate for gate in carried.gates}
             self.gates.claims, self.gates.claimed = list(carried.claims), carried.claimed
 
     @workflow.run
@@ -65,7 +68,7 @@ class Undo:
             result = await steps.undo(request, Limits())
             held = {gate.request: gate for gate in self.gates.gates.values()}
             # One that is known already has fewer rungs ahead than its row.
-            self.gates.gates = {gate.step: held.get(gate.request, gate) for gate in result.gates}
+            self.gates.gates = {self._key(gate): held.get(gate.request, gate) for gate in result.gates}
             if not result.gates:
                 return result
             await self._one_ruled(request.run)
@@ -83,6 +86,9 @@ class Undo:
             for task in waiting:
                 task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+    def _key(self, gate: Gate) -> str:
+        return gate.request if self._by_request else gate.step
 
     def _grown(self) -> bool:
         info = workflow.info()

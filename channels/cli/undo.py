@@ -1,6 +1,7 @@
 """`undo`: take back what a run did that has ended."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from activities.reconcile import order_name, start_undo
+from activities.services import facts
 from channels.cli import link, screen
 from channels.cli.approvals import wake
 from channels.cli.terminal import By, at_terminal
@@ -15,11 +17,13 @@ from contracts import names
 from contracts.approvals import Pending, Wake
 from contracts.effects import UndoResult, UndoStart
 from contracts.errors import BadInput
-from database import Database
-from ledger import effects, lineage, orders, outbox, steps
+from database import Database, Tx
+from ledger import effects, lineage, orders, outbox, steps, testimonies
+from ledger.approvals import Request
 from ledger.effects import Effect
 from ledger.orders import Order
 from ledger.runs import RunRow
+from policies.bundles import Bundle, Bundles
 from settings import Settings
 from tools.contract import Tool
 from tools.registry import Registry
@@ -43,6 +47,19 @@ class Way:
     how: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One effect, and what an undo goes by. sharer: which fork shares it, if one does. last: its newest compensation.
+
+    word: by which somebody said that it is undone already.
+    """
+
+    effect: Effect
+    sharer: str
+    last: Effect | None
+    word: Request | None
+
+
 def undo(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Workflow ID or lineage of a run that has ended.")],
     since: Annotated[str | None, typer.Option("--from", metavar="STEP", help="What was done before this step stays.")] = None,
@@ -57,11 +74,9 @@ def undo(
     settings = link.settings()
     tenant = tenant or settings.tenant
     who = "" if dry_run else link.run(_who(settings, tenant, by))
-    row, found, sharers = link.run(_found(settings, tenant, run, since))
-    tools = Registry(settings.automations).tools(row.automation)
-    ways = [_way(tools, effect, sharers.get(effect.key, ""), shared=shared) for effect in found]
+    row, found = link.run(_found(settings, tenant, run, since))
     if dry_run:
-        _show(ways, as_json=as_json)
+        _show(link.run(_foreseen(settings, tenant, row, found, shared=shared)), as_json=as_json)
         return
     if not found:
         link.fail(f"{row.workflow_id} has nothing to undo", link.REFUSED)
@@ -81,7 +96,7 @@ def undo(
         raise typer.Exit(link.REFUSED)
 
 
-async def _found(settings: Settings, tenant: str, name: str, since: str | None) -> tuple[RunRow, list[Effect], dict[str, str]]:
+async def _found(settings: Settings, tenant: str, name: str, since: str | None) -> tuple[RunRow, list[Effect]]:
     async with link.database(settings) as database:
         row = await link.find_run(database, tenant, name)
         if row.status == "running":
@@ -92,7 +107,30 @@ async def _found(settings: Settings, tenant: str, name: str, since: str | None) 
             planned = [step.step for step in await steps.of_run(tx, row.lineage)]
             if since is not None and since not in planned:
                 raise BadInput(f"{row.workflow_id} has no step {since!r}; it has {', '.join(planned) or 'none'}")
-            return row, await effects.undoable(tx, row.lineage, since), await lineage.sharers(tx, row.lineage)
+            return row, await effects.undoable(tx, row.lineage, since)
+
+
+async def _foreseen(settings: Settings, tenant: str, row: RunRow, found: list[Effect], *, shared: bool) -> list[Way]:
+    tools = Registry(settings.automations).tools(row.automation)
+    async with link.database(settings) as database:
+        return await ways(database, tools, tenant, row, found, shared=shared)
+
+
+async def ways(
+    database: Database, tools: Mapping[str, Tool], tenant: str, row: RunRow, found: Sequence[Effect], *, shared: bool = False
+) -> list[Way]:
+    """Say what an undo of a run would do about each of these effects."""
+    bundle = await Bundles(database).get(tenant, row.bundle)
+    async with database.transaction(tenant) as tx:
+        sharers = await lineage.sharers(tx, row.lineage)
+        known = [await _known(tx, effect, sharers.get(effect.key, "")) for effect in found]
+    return [_way(row, bundle, tools, one, tenant, shared=shared) for one in known]
+
+
+async def _known(tx: Tx, effect: Effect, sharer: str) -> Known:
+    earlier = await effects.undoes(tx, effect.key)
+    word = await testimonies.of_undo(tx, effect.lineage, effect.step, effect.n)
+    return Known(effect, sharer, earlier[-1] if earlier else None, word)
 
 
 async def _who(settings: Settings, tenant: str, by: str | None) -> str:
@@ -140,20 +178,37 @@ async def _watch(client: Client, handle: WorkflowHandle[Any, UndoResult]) -> tup
         ending.cancel()
 
 
-def _way(tools: dict[str, Tool], effect: Effect, sharer: str, *, shared: bool) -> Way:
-    """Say what would be done. sharer: which fork shares it, if one does."""
-    tool = tools.get(effect.tool)
+def _way(row: RunRow, bundle: Bundle, tools: Mapping[str, Tool], known: Known, tenant: str, *, shared: bool) -> Way:
+    effect, tool = known.effect, tools.get(known.effect.tool)
     back = tools.get(effect.undo_with or (tool.compensate_with if tool else None) or "")
-    if back is None:
+    if known.word:
+        how = f"noted as undone, as {known.word.ruled_by} says that it is"
+    elif back is None:
         how = "stays: it cannot be undone" if tool else "stays: its tool is gone"
-    elif sharer and not shared:
-        how = f"stays: {sharer}; `--shared` takes it back too"
+    elif known.sharer and not shared:
+        how = f"stays: {known.sharer}; `--shared` takes it back too"
     elif effect.state != "done":
         how = f"looked up or asked about first: nobody saw how it ended; then {back.name}"
     else:
-        given = ", ".join(f"{name}={value!r}" for name, value in back.undo_arguments(effect.output or {}).items())
-        how = f"{back.name}({given})" + (f", although {sharer}" if sharer else "")
+        how = _taken_back(row, bundle, back, known, tenant) + (f", although {known.sharer}" if known.sharer else "")
     return Way(effect.step, effect.tool, effect.state, how)
+
+
+def _taken_back(row: RunRow, bundle: Bundle, back: Tool, known: Known, tenant: str) -> str:
+    """Say how what was done would be taken back, by the rules and by what became of it so far."""
+    last = known.last
+    if last and last.state == "done":
+        return f"noted as undone: {back.name} was called"
+    arguments = last.arguments if last else back.undo_arguments(known.effect.output or {})
+    call = f"{back.name}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    if last and last.state != "failed":
+        return call if last.released else f"looked up or asked about first: nobody saw how it ended; then {call}"
+    about = facts(back, arguments, tenant=tenant, automation=row.automation, input=row.input, taint=[], left=0)
+    judged = bundle.rules.judge(about)
+    if judged.outcome == "deny":
+        return f"stays: {back.name}: {judged.because}"
+    asks = f"{back.name} failed: {last.detail}" if last else judged.because if judged.outcome != "allow" else ""
+    return f"a person is asked first ({asks}); then {call}" if asks else call
 
 
 def _show(ways: list[Way], *, as_json: bool) -> None:

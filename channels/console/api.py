@@ -137,7 +137,7 @@ async def facts(visit: Visit, query: Find) -> Facts:
 
 
 async def forget(visit: Visit, word: Forget) -> Done:
-    return Done(accepted=True, changed=True, message=await memory.forgotten(visit, word.subject, word.reason))
+    return Done(accepted=True, changed=True, message=await memory.forgotten(visit, word))
 
 
 OPERATIONS: tuple[Operation, ...] = (

@@ -32,15 +32,15 @@ async def found(visit: Visit, words: str) -> list[Remembered]:
 async def forget(visit: Visit) -> Response:
     """Forget all about a subject, and show what is left."""
     form = await visit.form()
-    word = Forget.model_validate({name: form.get(name, "") for name in Forget.model_fields})
-    said = await forgotten(visit, word.subject, word.reason)
+    also = [line.strip() for line in form.get("also", "").splitlines() if line.strip()]
+    said = await forgotten(visit, Forget(subject=form.get("subject", ""), also=also, reason=form.get("reason", "")))
     return visit.page("memory.html", facts=await found(visit, ""), q="", said=said, good=True, title="Memory")
 
 
-async def forgotten(visit: Visit, subject: str, reason: str) -> str:
+async def forgotten(visit: Visit, word: Forget) -> str:
     """Forget all about a subject, histories of ended runs too, and say what that was. Raises: BadInput."""
     async with visit.house.database.transaction(visit.tenant) as tx:
-        erased = await erasure.forget(tx, subject, reason, visit.person.id)
+        erased = await erasure.forget(tx, word.subject, word.reason, visit.person.id, also=word.also)
     visit.house.soon(_histories(visit, [run for run in erased.runs if not run.running]))
     running = ", ".join(run.workflow_id for run in erased.runs if run.running)
     again = f"; forget it again when these have ended: {running}" if running else ""

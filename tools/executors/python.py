@@ -29,7 +29,7 @@ def load(path: Path) -> dict[str, Tool]:
         modules = package.run(f"perdure_automation_{path.parent.name.replace('-', '_')}", code)
     except BadInput as error:
         raise BadConfiguration(f"{path}: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # A script's own exit would end the worker.
         raise BadConfiguration(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     return _declared(package.declared(modules), code.version, str(path))
 

@@ -1,7 +1,7 @@
 """What the API takes and gives about what is known beside requests and runs: the calendar, the numbers, and the memory."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -85,7 +85,8 @@ class Facts(Message):
 
 
 class Forget(Strict):
-    """About whom all is to be forgotten, and why."""
+    """About whom all is to be forgotten, what else they are called (in other letters, by an address), and why."""
 
     subject: str = Field(min_length=1, max_length=200)
+    also: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field([], max_length=20)
     reason: str = Field(min_length=1, max_length=2000)

@@ -184,6 +184,7 @@ def test_a_module_that_is_gone_is_not_found_in_what_was_loaded_before(folder: Pa
         ("broken.py", "def broken(:\n", "cannot be loaded: SyntaxError: invalid syntax (broken.py"),
         ("broken.py", "from .nowhere import x\n", "cannot be loaded: ModuleNotFoundError: No module named"),
         ("two-words.py", "", "two-words.py is no name of a module"),
+        ("script.py", "import sys\nsys.exit(3)\n", "cannot be loaded: SystemExit: 3"),
         ("again.py", "from .writing import Id, write\n" + DELETE, "two tools share a name"),
     ],
 )
@@ -192,6 +193,25 @@ def test_a_folder_with_a_mistake_is_refused_by_its_path(folder: Path, name: str,
     with pytest.raises(BadConfiguration) as caught:
         load(folder.parent)
     assert str(caught.value).startswith(str(folder)) and said in str(caught.value)
+
+
+def test_modules_of_folders_below_are_no_part_of_what_is_loaded(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "__init__.py").write_text("x = 1\n")
+    (folder / "late.py").write_text("from .deep import x\n")
+    with pytest.raises(BadConfiguration, match=r"ModuleNotFoundError: No module named '.*\.deep'"):
+        load(folder.parent)
+    assert not (folder / "deep" / "__pycache__").exists()
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(BadConfiguration, match=r"shop-ops/tools: pipe is no file: right are files and folders"):
+        load(folder.parent)
+    (folder / "pipe").unlink()
+    (folder / "gone.py").symlink_to(folder / "nowhere.py")
+    with pytest.raises(BadConfiguration, match=r"gone\.py is no file"):
+        load(folder.parent)
 
 
 def test_an_empty_folder_and_one_beside_a_file_are_refused(folder: Path) -> None:

@@ -9,6 +9,9 @@ from contracts.errors import BadInput
 from database import Database
 from ledger import directory, runs
 from ledger.directory import Person
+from memory import facts
+from memory.facts import NewFact
+from memory.writes import WriteKey
 from settings import Settings
 from tests.integration.channels.console.conftest import Console
 from tests.integration.ledger import rows
@@ -88,6 +91,11 @@ async def test_memory_is_shown_and_an_admin_alone_may_forget(console: Console, m
         assert (await ada.send("/memory/forget", subject="", reason="")).status_code == 400
         done = await ada.send("/memory/forget", subject="Bob Smith", reason="asked to")
         assert done.status_code == 200 and "forgotten" in done.text
+        async with console.database.transaction("default") as tx:
+            await facts.write(tx, WriteKey("l", "s"), [NewFact("Write to bobby@example.com"), NewFact("Mila met \u0411\u043e\u0431")])
+        also = "bobby@example.com\n\n\u0411\u043e\u0431\n"
+        done = await ada.send("/memory/forget", subject="Bob Smith", reason="asked to", also=also)
+        assert done.status_code == 200 and "bobby" not in done.text and "\u0411\u043e\u0431" not in done.text
 
 
 async def test_the_command_puts_who_is_at_the_machine_into_the_directory_once(
