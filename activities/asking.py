@@ -53,6 +53,8 @@ class Asking:
             return None, f"nothing here embeds with {model.name!r}"
         try:
             (vector,) = await paid.asked_by(tenant, self._embedders[model.name]).embed([text])
+            if len(vector) != model.dims:
+                return None, f"{model.name} gave a vector of {len(vector)} dimensions and has {model.dims} here"
             return (vector, "") if models.usable(vector) else (None, f"{model.name} knows no word of it")
         except AllowanceSpent as error:
             # Logged once in a day where it is refused, and not for each query.

@@ -10,10 +10,12 @@ from openai import AsyncOpenAI
 from activities.model import translated
 from activities.model_faults import Rejected
 from contracts.errors import PermanentError
-from memory.embedding import BATCH, LONGEST
+from memory.embedding import BATCH, LONGEST, Unfit
 
 COUNTABLE = 10**9
 """Tokens of one request; more are no count."""
+UNFIT = frozenset({400, 413, 422})
+"""What endpoints say to a text that is too long for them, or to too many. Source: OpenAI (400), TEI (413), vLLM (400), others (422)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,13 @@ class Endpoint:
         return found
 
     async def ask(self, texts: list[str]) -> Made:
-        """Make one request. Raises: ModelFault, Rejected, PermanentError where the reply cannot be read."""
+        """Make one request. Raises: ModelFault, Rejected, Unfit, PermanentError where the reply cannot be read."""
         try:
             reply = await self._client.embeddings.create(model=self.name, input=texts, encoding_format="float")
         except openai.OpenAIError as error:
             fault = translated(error)
+            if isinstance(error, openai.APIStatusError) and error.status_code in UNFIT:
+                raise Unfit(str(fault)) from None
             raise (Rejected(str(fault)) if isinstance(fault, PermanentError) else fault) from None
         except ValueError as error:
             raise self._unreadable(error) from None

@@ -9,12 +9,13 @@ import structlog
 
 from activities import paid, shadowing
 from activities.paid import Paid
+from contracts.errors import PermanentError
 from database import Database, Tx
 from ledger import outbox
 from memory import allowance, backlog, keywords, likeness, models, succession, vectors
 from memory.allowance import AllowanceSpent
 from memory.backlog import Due
-from memory.embedding import BATCH, Embedder, digest
+from memory.embedding import BATCH, LONGEST, Embedder, Unfit, digest
 from memory.models import Model
 
 LOG = structlog.get_logger(__name__)
@@ -26,6 +27,8 @@ FLIPPED = 100
 """Rows the index takes in in one transaction: a fifth of a second's work, so that nobody waits long for a row of it."""
 LEASE = timedelta(seconds=120)
 """For how long nobody else is given what is being embedded."""
+SHORT = 1_000
+"""Characters of a text that an endpoint refuses for another reason than its length."""
 
 
 class Indexer:
@@ -68,16 +71,20 @@ class Indexer:
         return made
 
     async def work(self, tenant: str) -> int:
-        """Do one share of what waits for a tenant; return how many vectors, index entries and statistics that was, 0 at rest."""
-        done = await self._fold(tenant)
+        """Do one share of what waits for a tenant; return how many vectors, index entries and statistics that was, 0 at rest.
+
+        Raises: the first fault, when all else is done.
+        """
+        done, faults = await self._fold(tenant), list[Exception]()
         for model in await self._models(tenant):
-            if embedder := self._embedders.get(model.name):
-                done += await self._embed(tenant, model, embedder)
-            if model.state == "active":
-                await self._link(tenant, model)
-            done += await self._flip(tenant, model)
-            if model.state == "shadow":
-                done += await self._rehearse(tenant, model)
+            for share in (self._embed, self._index, self._rehearse):
+                try:
+                    done += await share(tenant, model)
+                except Exception as error:
+                    # An endpoint that is away keeps no other model from its vectors, and none from the index.
+                    faults.append(error)
+        if faults:
+            raise faults[0]
         return done
 
     async def _models(self, tenant: str) -> list[Model]:
@@ -92,14 +99,19 @@ class Indexer:
         async with self._database.transaction(tenant) as tx:
             return await keywords.fold(tx)
 
-    async def _embed(self, tenant: str, model: Model, embedder: Embedder) -> int:
+    async def _embed(self, tenant: str, model: Model) -> int:
+        if (embedder := self._embedders.get(model.name)) is None:
+            return 0
+        if embedder.dims not in (0, model.dims):
+            # Not asked: nothing of what it costs could be kept.
+            raise PermanentError(f"embedding model {model.name!r} gives {embedder.dims} numbers and has {model.dims} here")
         async with self._database.transaction(tenant) as tx:
             due = await (self._afforded(tx, model, embedder) if isinstance(embedder, Paid) else self._due(tx, model, EMBEDDED))
         if not due:
             return 0
         # Between two transactions: an endpoint may take its time.
         try:
-            made = await paid.asked_by(tenant, embedder).embed([one.text for one in due])
+            made = await _made(paid.asked_by(tenant, embedder), [one.text for one in due])
         except AllowanceSpent:
             # Others had it meanwhile, and it was said there: these fall due again.
             return 0
@@ -130,6 +142,8 @@ class Indexer:
         return due[:fits]
 
     async def _rehearse(self, tenant: str, model: Model) -> int:
+        if model.state != "shadow":
+            return 0
         try:
             return await shadowing.rehearse(self._database, tenant, self._embedders, model)
         except AllowanceSpent:
@@ -140,6 +154,11 @@ class Indexer:
             LOG.info("texts without a vector", tenant=tx.tenant, model=model.name, facts=hopeless[:10], count=len(hopeless))
             await backlog.drop(tx, model, hopeless)
 
+    async def _index(self, tenant: str, model: Model) -> int:
+        if model.state == "active":
+            await self._link(tenant, model)
+        return await self._flip(tenant, model)
+
     async def _link(self, tenant: str, model: Model) -> None:
         # Just before their vectors are in the index, which comes once to each fact; killed in between, it is done again.
         async with self._database.transaction(tenant) as tx:
@@ -148,3 +167,26 @@ class Indexer:
     async def _flip(self, tenant: str, model: Model) -> int:
         async with self._database.transaction(tenant) as tx:
             return await vectors.flip(tx, model, limit=FLIPPED)
+
+
+async def _made(embedder: Embedder, texts: list[str]) -> list[list[float]]:
+    """Return the vectors of texts, in order; of one that the endpoint refuses, none. Raises: Unfit where it refuses all of them."""
+    try:
+        return await embedder.embed(texts)
+    except Unfit:
+        # Where it takes none of two that are no long ones, it is not for their length or number.
+        by_length = sorted(texts, key=len)
+        if not any([(await _halved(embedder, [by_length[nth]]))[0] for nth in (len(texts) // 2, 0)]):
+            raise
+    return await _halved(embedder, texts)
+
+
+async def _halved(embedder: Embedder, texts: list[str]) -> list[list[float]]:
+    # What was made on the way is kept by the embedder's cache, and not paid for again.
+    try:
+        return await embedder.embed(texts)
+    except Unfit:
+        if (half := len(texts) // 2) > 0:
+            return [*await _halved(embedder, texts[:half]), *await _halved(embedder, texts[half:])]
+        text = texts[0][:LONGEST]
+        return await _halved(embedder, [text[: len(text) // 2]]) if len(text) > SHORT else [[]]

@@ -14,7 +14,7 @@ from contracts.errors import PerdureError, PermanentError
 from database import Database, Tx
 from memory import allowance
 from memory.allowance import AllowanceSpent, Terms
-from memory.embedding import BATCH, Cached, Embedder
+from memory.embedding import BATCH, Cached, Embedder, Unfit
 
 if TYPE_CHECKING:
     from activities.endpoint import Endpoint
@@ -133,4 +133,4 @@ class _Payer:
 
 
 def _free(error: PerdureError) -> bool:
-    return not error.billed if isinstance(error, ModelFault) else isinstance(error, Rejected)
+    return not error.billed if isinstance(error, ModelFault) else isinstance(error, Rejected | Unfit)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from contracts.errors import PermanentError
+
 PACKAGED = "wordllama"
 PACKAGED_DIMS = 256
 LONGEST = 20_000
@@ -15,6 +17,10 @@ BATCH = 128
 """Texts of one request; endpoints take from some hundred to 2,048."""
 KEPT = 10_000
 """Vectors that a cache keeps: 20 MB of the packaged model's."""
+
+
+class Unfit(PermanentError):
+    """An endpoint refused what it was asked for: a text is too long for it, or they are too many at once. It has done nothing for it."""
 
 
 class Embedder(Protocol):
@@ -31,7 +37,7 @@ class Embedder(Protocol):
         ...
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return one vector for each text, in order. Raises: TransientError, PermanentError."""
+        """Return one vector for each text, in order. Raises: TransientError, PermanentError, or of these Unfit."""
         ...
 
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 HEX = "[0-9A-Fa-f]"
-BYTE = r"(?:%(?:25)*|\\+x)"
+# A run of backslashes is looked at from its beginning only: from each of them, a long one would be walked through again and again.
+RUN = r"(?<!\\)\\+"
+BYTE = rf"(?:%(?:25)*|{RUN}x)"
 TAIL = rf"{BYTE}[89ABab]{HEX}"
-UNIT = r"(?:\\+|%)"
+UNIT = rf"(?:{RUN}|%)"
 # Whole letters in UTF-8 before single bytes, and what was escaped twice (`%2520`, `&amp;eacute;`, `\\u00e9`) like what was once.
 # `escapes` of migration 0020 has the same.
 ESCAPE = "|".join(
@@ -20,8 +22,8 @@ ESCAPE = "|".join(
         rf"{BYTE}{HEX}{HEX}",
         rf"{UNIT}u[Dd][89ABab]{HEX}{HEX}{UNIT}u[Dd][C-Fc-f]{HEX}{HEX}",
         rf"{UNIT}u{HEX}{HEX}{HEX}{HEX}",
-        rf"\\+U00(?:0{HEX}|10){HEX}{HEX}{HEX}{HEX}",
-        r"\\+[nrt]",
+        rf"{RUN}U00(?:0{HEX}|10){HEX}{HEX}{HEX}{HEX}",
+        rf"{RUN}[nrt]",
         rf"&(?:amp;)*(?:#[0-9]{{1,7}}|#[Xx]{HEX}{{1,6}}|[A-Za-z][0-9A-Za-z]{{1,30}});",
     )
 )

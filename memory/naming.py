@@ -166,10 +166,17 @@ def _capitals(parts: Sequence[str]) -> bool:
 
 
 def _marked(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    taken: list[tuple[int, int]] = []
-    for first, last in spans:
-        if all(last <= begin or first >= end for begin, end in taken):
-            taken.append((first, last))
-    for first, last in sorted(taken, reverse=True):
-        text = text[:first] + MARK + text[last:]
-    return text
+    # What is taken, letter by letter: a text may have a name ten thousand times.
+    taken, kept, at = bytearray(len(text)), list[str](), 0
+    free = [span for span in spans if _take(taken, *span)]
+    for first, last in sorted(free):
+        kept += [text[at:first], MARK]
+        at = last
+    return "".join([*kept, text[at:]])
+
+
+def _take(taken: bytearray, first: int, last: int) -> bool:
+    if any(taken[first:last]):
+        return False
+    taken[first:last] = b"\1" * (last - first)
+    return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from database import Tx
-from memory import models
+from memory import models, tombstones
 from memory.filters import Filter
 from memory.knobs import Knobs
 from memory.models import Model
@@ -69,11 +69,13 @@ SELECT $1, fact, hash, ($4::real[])[(nth - 1) * {dims} + 1 : nth * {dims}]::half
   FROM unnest($2::bigint[], $3::bytea[]) WITH ORDINALITY AS given (fact, hash, nth)
  WHERE NOT EXISTS (SELECT FROM {table} v WHERE v.tenant = $1 AND v.fact = given.fact)
 """
+# Also held: who leaves the model waits for the vectors and takes them away with the others; who comes after that writes none.
+USED = "SELECT FROM embedding_model WHERE tenant = $1 AND id = $2 FOR KEY SHARE"
 DONE = "DELETE FROM vector_due WHERE tenant = $1 AND model = $2 AND fact = ANY($3::bigint[])"
 LOCK = "SELECT num FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[]) ORDER BY num FOR UPDATE"
 REMOVE = "DELETE FROM {table} WHERE tenant = $1 AND fact = ANY($2::bigint[])"
 # What the index takes in moves to another partition, which has no key in common with the first: so one at a time puts vectors of a
-# model, and one at a time moves them. An erasure holds their facts, and waits for who moves them.
+# model, and one at a time moves them. An erasure waits for both, and both for it: it locks facts in an order of its own.
 ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('perdure vectors ' || $1 || ' ' || $2, 0))"
 NEXT = "SELECT fact FROM {table} WHERE tenant = $1 AND NOT indexed ORDER BY fact LIMIT $2"
 SHARE = "SELECT FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[]) ORDER BY num FOR KEY SHARE"
@@ -182,10 +184,13 @@ async def put(tx: Tx, model: Model, rows: Sequence[tuple[int, bytes, Sequence[fl
     """Keep vectors, which are compared one by one until `flip`, and return how many were new; what is kept already stays.
 
     rows: number of the fact, SHA-256 of what was embedded (see `backlog.embedded`), vector. Facts that are gone, or say something
-    else by now, get none.
+    else by now, get none; nor does anybody where the tenant has left the model.
     Raises: BadInput for a vector that is not one of this model.
     """
     ready = {num: (digest, models.checked(model, vector, f"fact {num}")) for num, digest, vector in rows}
+    await tombstones.share(tx)
+    if not await tx.fetch(USED, tx.tenant, model.id):
+        return 0
     await _alone(tx, f"put {model.id}")
     held = await tx.fetch(HOLD, tx.tenant, list(ready), [digest for digest, _ in ready.values()])
     there, stale = [row["num"] for row in held if row["fits"]], {row["num"] for row in held if not row["fits"]}
@@ -211,6 +216,7 @@ async def fresh(tx: Tx, model: Model, *, limit: int) -> list[int]:
 
 async def flip(tx: Tx, model: Model, *, limit: int) -> int:
     """Let the index take in some vectors, oldest first, and return how many."""
+    await tombstones.share(tx)
     await _alone(tx, f"flip {model.id}")
     nums = await fresh(tx, model, limit=limit)
     await tx.fetch(SHARE, tx.tenant, nums)

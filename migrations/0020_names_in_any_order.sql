@@ -67,16 +67,17 @@ CREATE FUNCTION entity(name text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL S
 $$;
 -- What is an escape: the pattern of memory/escapes.py. A test compares them.
 CREATE FUNCTION escapes() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT '(?:%(?:25)*|\\+x)(?:[Cc][2-9A-Fa-f]|[Dd][0-9A-Fa-f])(?:%(?:25)*|\\+x)[89ABab][0-9A-Fa-f]|'
-        '(?:%(?:25)*|\\+x)(?:[Ee]0(?:%(?:25)*|\\+x)[ABab][0-9A-Fa-f]|[Ee][1-9ABCEFabcef](?:%(?:25)*|\\+x)[89ABab][0-9A-Fa-f]|[Ee][Dd](?:%(?'
-        ':25)*|\\+x)[89][0-9A-Fa-f])(?:%(?:25)*|\\+x)[89ABab][0-9A-Fa-f]|'
-        '(?:%(?:25)*|\\+x)(?:[Ff]0(?:%(?:25)*|\\+x)[9ABab][0-9A-Fa-f]|[Ff][1-3](?:%(?:25)*|\\+x)[89ABab][0-9A-Fa-f]|[Ff]4(?:%(?:25)*|\\+x)8'
-        '[0-9A-Fa-f])(?:%(?:25)*|\\+x)[89ABab][0-9A-Fa-f](?:%(?:25)*|\\+x)[89ABab][0-9A-Fa-f]|'
-        '(?:%(?:25)*|\\+x)[0-9A-Fa-f][0-9A-Fa-f]|'
-        '(?:\\+|%)u[Dd][89ABab][0-9A-Fa-f][0-9A-Fa-f](?:\\+|%)u[Dd][C-Fc-f][0-9A-Fa-f][0-9A-Fa-f]|'
-        '(?:\\+|%)u[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]|'
-        '\\+U00(?:0[0-9A-Fa-f]|10)[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]|'
-        '\\+[nrt]|'
+    SELECT '(?:%(?:25)*|(?<!\\)\\+x)(?:[Cc][2-9A-Fa-f]|[Dd][0-9A-Fa-f])(?:%(?:25)*|(?<!\\)\\+x)[89ABab][0-9A-Fa-f]|'
+        '(?:%(?:25)*|(?<!\\)\\+x)(?:[Ee]0(?:%(?:25)*|(?<!\\)\\+x)[ABab][0-9A-Fa-f]|[Ee][1-9ABCEFabcef](?:%(?:25)*|(?<!\\)\\+x)[89ABab][0-'
+        '9A-Fa-f]|[Ee][Dd](?:%(?:25)*|(?<!\\)\\+x)[89][0-9A-Fa-f])(?:%(?:25)*|(?<!\\)\\+x)[89ABab][0-9A-Fa-f]|'
+        '(?:%(?:25)*|(?<!\\)\\+x)(?:[Ff]0(?:%(?:25)*|(?<!\\)\\+x)[9ABab][0-9A-Fa-f]|[Ff][1-3](?:%(?:25)*|(?<!\\)\\+x)[89ABab][0-9A-Fa-f]|'
+        '[Ff]4(?:%(?:25)*|(?<!\\)\\+x)8[0-9A-Fa-f])(?:%(?:25)*|(?<!\\)\\+x)[89ABab][0-9A-Fa-f](?:%(?:25)*|(?<!\\)\\+x)[89ABab][0-9A-Fa-f]'
+        '|'
+        '(?:%(?:25)*|(?<!\\)\\+x)[0-9A-Fa-f][0-9A-Fa-f]|'
+        '(?:(?<!\\)\\+|%)u[Dd][89ABab][0-9A-Fa-f][0-9A-Fa-f](?:(?<!\\)\\+|%)u[Dd][C-Fc-f][0-9A-Fa-f][0-9A-Fa-f]|'
+        '(?:(?<!\\)\\+|%)u[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]|'
+        '(?<!\\)\\+U00(?:0[0-9A-Fa-f]|10)[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]|'
+        '(?<!\\)\\+[nrt]|'
         '&(?:amp;)*(?:#[0-9]{1,7}|#[Xx][0-9A-Fa-f]{1,6}|[A-Za-z][0-9A-Za-z]{1,30});'
 $$;
 -- The one character that an escape stands for; a dot where that is part of no name.
@@ -111,7 +112,9 @@ BEGIN
     IF body !~ '[%&\\]' THEN RETURN body; END IF;
     plain := regexp_split_to_array(body, escapes());
     escape := ARRAY(SELECT part[1] FROM regexp_matches(body, escapes(), 'g') AS part);
-    RETURN (SELECT string_agg(plain[nth] || coalesce(unescaped(escape[nth]), ''), '' ORDER BY nth) FROM generate_subscripts(plain, 1) AS nth);
+    -- Not by subscripts: each would walk through the array.
+    RETURN (SELECT string_agg(piece.plain || coalesce(unescaped(piece.escape), ''), '' ORDER BY nth)
+              FROM unnest(plain, escape) WITH ORDINALITY AS piece (plain, escape, nth));
 END $$;
 
 -- What may stand after a word of a name in another order than its own: they are side by side. memory/naming.py has the same.
@@ -172,7 +175,9 @@ CREATE OR REPLACE FUNCTION name_pattern(names text[]) RETURNS text LANGUAGE sql 
              WHERE (nth > 1 AND upper(left(word, 1)) !~ '[[:upper:]]')
                 OR (nth < cardinality(words) AND (right(word, 1) !~ '[[:lower:]]' OR (nth > 1 AND length(word) = 1))))
     )
-    SELECT '(?<![[:alnum:]])(?<![[:alnum:]]' || name_marks() || ')(?<![[:alnum:]]' || name_marks() || name_marks() || ')(?:'
+    -- A mark of no letter goes with the name. Looking back by one character only: by more, each name in a text would cost a walk from the
+    -- beginning of the text.
+    SELECT '(?<![[:alnum:]])(?<!' || name_marks() || ')' || name_marks() || '*(?:'
         || string_agg(pattern, '|' ORDER BY size DESC, pattern) || ')(?![[:alnum:]])(?!' || name_marks() || ')' FROM way
 $$;
 -- The two longest words of each name, in either order, for a text in small letters: what costs little to look for. No word has a `_` or `%`.
@@ -223,10 +228,10 @@ DECLARE
     copied int := 1;
 BEGIN
     SELECT array_agg(begins ORDER BY nth, begins) INTO starts
-      FROM (SELECT nth, sum(length(plain[nth]) + coalesce(length(escape[nth]), 0)) OVER (ORDER BY nth) + 1
-                   - length(plain[nth]) - coalesce(length(escape[nth]), 0) AS first
-              FROM generate_subscripts(plain, 1) AS nth) AS piece
-     CROSS JOIN LATERAL generate_series(first, first + length(plain[nth])) AS begins;
+      FROM (SELECT nth, size, sum(size + beside) OVER (ORDER BY nth) + 1 - size - beside AS first
+              FROM (SELECT nth, length(piece.plain) AS size, coalesce(length(piece.escape), 0) AS beside
+                      FROM unnest(plain, escape) WITH ORDINALITY AS piece (plain, escape, nth)) AS sized) AS placed
+     CROSS JOIN LATERAL generate_series(first, first + size) AS begins;
     FOR nth IN 1 .. cardinality(hit) LOOP
         at := at + length(gap[nth]);
         rest := rest || substr(body, copied, starts[at] - copied) || '[forgotten]';
@@ -239,11 +244,16 @@ END $$;
 CREATE OR REPLACE FUNCTION forgotten(body text, pattern text) RETURNS text LANGUAGE plpgsql IMMUTABLE COST 500 AS $$
 DECLARE
     rest text := regexp_replace(body, pattern, '[forgotten]', 'g');
+    seen text;
 BEGIN
     IF rest ~ '[^\x01-\x7f]' AND bare(rest) ~ pattern THEN rest := regexp_replace(bare(rest), pattern, '[forgotten]', 'g'); END IF;
     IF rest ~ '[%&\\]' THEN
-        IF as_read(rest) ~ pattern THEN rest := forgotten_as_read(rest, pattern); END IF;
-        IF bare(as_read(rest)) ~ pattern THEN rest := regexp_replace(bare(as_read(rest)), pattern, '[forgotten]', 'g'); END IF;
+        seen := as_read(rest);
+        IF seen ~ pattern THEN
+            rest := forgotten_as_read(rest, pattern);
+            seen := as_read(rest);
+        END IF;
+        IF bare(seen) ~ pattern THEN rest := regexp_replace(bare(seen), pattern, '[forgotten]', 'g'); END IF;
     END IF;
     RETURN rest;
 END $$;

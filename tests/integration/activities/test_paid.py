@@ -50,12 +50,18 @@ def quarter(texts: list[str]) -> dict[str, int]:
 
 @dataclass
 class Endpoint:
-    """What the endpoint was asked, and how it is to answer. billed: tokens that it has counted."""
+    """What the endpoint was asked, and how it is to answer.
+
+    billed: tokens that it has counted. most: characters of one request, of which no text may have the half. taken: what it answered.
+    """
 
     usage: Usage = quarter
     reply: ASGIApp | None = None
     asked: list[list[str]] = field(default_factory=list[list[str]])
     billed: int = 0
+    most: int | None = None
+    refuses: str | None = None
+    taken: list[list[str]] = field(default_factory=list[list[str]])
     hangs: asyncio.Event | None = None
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
@@ -68,6 +74,9 @@ class Endpoint:
             await self.hangs.wait()
         if self.reply:
             return self.reply
+        if self.most is not None and (sum(map(len, texts)) > self.most or max(map(len, texts)) > self.most // 2 or self.refuses in texts):
+            return JSONResponse({"error": {"message": "maximum context length"}}, status_code=400)
+        self.taken.append(texts)
         usage = self.usage(texts)
         self.billed += usage["total_tokens"] if isinstance(usage, dict) and isinstance(usage.get("total_tokens"), int) else 0
         data = [{"object": "embedding", "index": nth, "embedding": letters(text)} for nth, text in enumerate(texts)]
@@ -194,6 +203,35 @@ async def test_whatever_waits_first_a_day_has_room_for_one_text(database: Databa
         await owner.execute("UPDATE embedding_day SET day = day - 1")
         await indexer.drain("default")
     assert await have(database) == (2, 0) and endpoint.billed == 2 * MOST
+
+
+async def test_what_an_endpoint_finds_too_long_or_too_many_is_asked_for_in_parts_and_paid_for_once(
+    database: Database, owner: Any, endpoint: Endpoint
+) -> None:
+    endpoint.most, endpoint.refuses = 8_000, "what it will not have"
+    async with database.transaction("default") as tx:
+        given = [Row("long", "a boat " * 2_800), Row("bad", "what it will not have")]
+        await corpora.write(tx, [*given, *(Row(f"f{nth}", f"letter {nth} ".ljust(1_000, "x")) for nth in range(60))])
+    async with paid(database, endpoint, 100 * MOST) as embedders:
+        await Indexer(database, embedders, "default").drain("default")
+    # One is given up; keywords find it all the same.
+    assert await have(database) == (61, 0)
+    found = await day(database)
+    assert (found.spent, found.reserved) == (endpoint.billed * MILLION, 0)
+    texts = [text for texts in endpoint.taken for text in texts]
+    assert len(texts) == len(set(texts))
+
+
+async def test_an_endpoint_that_refuses_whatever_it_is_asked_is_asked_little_and_nothing_is_given_up(
+    database: Database, owner: Any, endpoint: Endpoint
+) -> None:
+    await write(database, 100)
+    endpoint.most = 0
+    async with paid(database, endpoint, 2 * MOST) as embedders:
+        with pytest.raises(PermanentError, match="said 400"):
+            await Indexer(database, embedders, "default").drain("default")
+    assert len(endpoint.asked) == 3 and await have(database) == (0, 100)
+    assert ((await day(database)).spent, (await day(database)).reserved) == (0, 0)
 
 
 async def test_what_is_free_leaves_no_row(database: Database, owner: Any, endpoint: Endpoint) -> None:

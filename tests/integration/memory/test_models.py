@@ -8,7 +8,7 @@ import pytest
 
 from activities.asking import Asking
 from activities.indexer import Indexer
-from contracts.errors import BadInput, TransientError
+from contracts.errors import BadInput, PermanentError, TransientError
 from database import Database
 from memory import backlog, facts, keywords, models, succession, vectors
 from memory.embedding import PACKAGED, Packaged, digest
@@ -162,6 +162,36 @@ async def test_an_embedder_that_is_away_costs_vectors_and_nothing_else(database:
     answer = await asking.ask("default", "boat3")
     assert (answer.mode, [hit.id for hit in answer.hits]) == ("keywords", ["f3"])
     assert "old gave no vector (TransientError: the endpoint is away)" in answer.degraded
+
+
+async def test_an_embedder_that_is_away_keeps_no_other_model_from_being_fed(database: Database, owner_database_url: str) -> None:
+    away, fed = Hashing("away", 16), Hashing("fed", 24)
+    indexer = Indexer(database, [away, fed], "default")
+    await corpora.laid(database, owner_database_url, "away", 16)
+    model = await corpora.laid(database, owner_database_url, "fed", 24)
+    async with database.transaction("default") as tx:
+        await facts.write(tx, WriteKey("l", "s"), [NewFact("a ship sails over the sea")])
+    away.broken = True
+    with pytest.raises(TransientError):
+        await indexer.work("default")
+    async with database.transaction("default") as tx:
+        assert await vectors.counts(tx, model) == (1, 0)
+
+
+async def test_an_embedder_of_other_dimensions_is_not_asked_and_queries_are_answered_by_words(
+    database: Database, owner_database_url: str
+) -> None:
+    embedder = Hashing("old", 24)
+    await corpora.laid(database, owner_database_url, "old", 16)
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, ROWS[:5])
+        await backlog.enqueue(tx, await succession.named(tx, "old"))
+    with pytest.raises(PermanentError, match="'old' gives 24 numbers and has 16 here"):
+        await Indexer(database, [embedder], "default").work("default")
+    assert embedder.asked == []
+    answer = await Asking(database, [embedder]).ask("default", "boat3")
+    assert (answer.mode, [hit.id for hit in answer.hits]) == ("keywords", ["f3"])
+    assert answer.degraded == "old gave a vector of 24 dimensions and has 16 here"
 
 
 async def test_leaving_a_model_takes_its_vectors_and_the_one_in_use_cannot_be_left(database: Database, owner_database_url: str) -> None:

@@ -129,3 +129,31 @@ def test_the_longest_of_names_can_be_looked_for(ask: Any) -> None:
     for text, left in ((quote(f"ask {name}"), f"ask%20{MARK}"), (turned, MARK), (turned.replace(",", " met"), None)):
         found = ask("SELECT named($1, $2, $3), forgotten($1, $4)", text, likes, hidden, pattern)
         assert tuple(found) == (True, left or text)
+
+
+@pytest.mark.parametrize(
+    ("piece", "size"),
+    [
+        *(("zelda quimby ", 200_000), ("Quimby, Zelda; ", 200_000), ("zelda,", 200_000), ("zelda%20quimby ", 40_000)),
+        *(("\\", 100_000), ("\\xC3", 100_000), ("%25", 100_000), ("&amp;", 100_000)),
+    ],
+)
+def test_no_text_keeps_an_erasure_waiting(ask: Any, piece: str, size: int) -> None:
+    sieved = ask(sieve.SIEVE, spellings("Zelda Quimby"))
+    text = piece * (size // len(piece))
+    # A few seconds at most. A pattern that looks back by more than one character took forty.
+    ask("SELECT set_config('statement_timeout', '20s', false)")
+    _, left = ask("SELECT named($1, $2, $3), forgotten($1, $4)", text, *sieved)
+    assert left == without(text, ["zelda quimby"])
+
+
+def test_a_mark_of_no_letter_hides_no_name(ask: Any) -> None:
+    _, _, pattern = ask(sieve.SIEVE, spellings("Zelda Quimby"))
+    for before, left in (
+        (" \u0301", f" {MARK}"),
+        ("-\u0301\u0327\u0301", f"-{MARK}"),
+        ("x\u0301\u0327\u0301", None),
+        ("\u0915\u094d", None),
+    ):
+        text = f"{before}Zelda Quimby"
+        assert ask("SELECT forgotten($1, $2) AS left", text, pattern)["left"] == (left or text)

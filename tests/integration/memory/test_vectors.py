@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import BadInput
 from database import Database
-from memory import backlog, keywords, models, vectors
+from memory import backlog, keywords, models, succession, tombstones, vectors
 from memory.filters import Filter
 from memory.knobs import Knobs
 from tests.integration.memory import corpora
@@ -181,6 +181,41 @@ async def _erase(database: Database, nums: list[int]) -> dict[str, int]:
         gone = await vectors.remove(tx, nums)
         await tx.execute("DELETE FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[])", tx.tenant, nums)
         return gone
+
+
+async def test_who_indexes_waits_for_an_erasure_and_holds_nothing_that_it_needs(database: Database, model: models.Model) -> None:
+    async with database.transaction("default") as tx:
+        nums = list((await corpora.write(tx, [Row(f"f{nth}", "one") for nth in range(3)])).values())
+    async with database.transaction("default") as erasing:
+        await tombstones.lock(erasing)
+        # An erasure takes facts spelling by spelling, in no order that others could follow.
+        await vectors.remove(erasing, nums[2:])
+        working = [asyncio.create_task(share) for share in (_put(database, model, nums), corpora.flip(database, model))]
+        await asyncio.sleep(0.2)
+        assert not any(task.done() for task in working)
+        await vectors.remove(erasing, nums[:2])
+    assert await asyncio.wait_for(asyncio.gather(*working), 10) == [3, None]
+
+
+async def test_nobody_writes_a_vector_of_a_model_that_the_tenant_has_left(
+    database: Database, model: models.Model, owner_database_url: str
+) -> None:
+    other = await corpora.laid(database, owner_database_url, "other", 3)
+    async with database.transaction("default") as tx:
+        (num,) = (await corpora.write(tx, [Row("f", "one")])).values()
+    async with database.transaction("default") as leaving:
+        await succession.leave(leaving, "other")
+        late = asyncio.create_task(_put(database, other, [num]))
+        await asyncio.sleep(0.1)
+        assert not late.done()
+    assert await late == 0
+    async with database.transaction("default") as tx:
+        assert await vectors.counts(tx, other) == (0, 0)
+
+
+async def _put(database: Database, model: models.Model, nums: list[int]) -> int:
+    async with database.transaction("default") as tx:
+        return await vectors.put(tx, model, [(num, ONE, GOOD[: model.dims]) for num in nums])
 
 
 async def test_no_tenant_finds_anothers_vectors(database: Database, model: models.Model, owner_database_url: str) -> None:

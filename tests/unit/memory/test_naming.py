@@ -1,11 +1,13 @@
 """Names as they are written: found whatever their case, order and escapes, and taken out of texts; and nothing else."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memory import escapes
-from memory.naming import MARK, goes_by, keys, normal, spellings, without
+from memory.naming import MARK, candidates, goes_by, keys, normal, spellings, without
 
 
 @pytest.mark.parametrize("name", ["Ann Lee", "ann  LEE", " ann-lee ", "Ann\nLee", "ANN.LEE", "\uff21nn Lee", "ann_lee", "A\u200bnn Lee"])
@@ -127,3 +129,37 @@ def test_each_letter_that_is_read_has_its_place(text: str) -> None:
     assert len(plain.text) == len(plain.starts) == len(plain.ends)
     if text:
         assert (plain.starts[0], *plain.ends) == (0, *plain.starts[1:], len(text))
+
+
+HOSTILE = [
+    "\\",
+    "\\x",
+    "\\xc3",
+    "%",
+    "%25",
+    "%C3",
+    "&",
+    "&amp;",
+    "\\u00e9",
+    "ann,",
+    "lee, ann ",
+    "ann lee ",
+    "ann%20lee ",
+    "aA",
+    "a@",
+    "e\u0301",
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_no_text_keeps_a_writer_waiting(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    began = time.process_time()
+    without(text, ["ann lee"])
+    candidates(text, [1, 2, 3])
+    # Two seconds at most. What walked through a text again and again took from ten to two hundred.
+    assert time.process_time() - began < 6
+
+
+def test_a_run_of_backslashes_is_one_escape_wherever_it_is_looked_at() -> None:
+    assert escapes.read(r"\\n\\\u0041\\x42\\q\\U00000043\\\\") == r" AB\\qC\\\\"
