@@ -30,8 +30,8 @@ async def test_a_run_is_paused_ruled_and_resumed_with_the_plain_temporal_cli(own
     assert (await progress(own, "held"))["paused"]["by"] == "ann"
     assert await pending(own, "held") == {"blog.publish": requests["blog.publish"].id}
     shown, listed, why = await own.starters(["show", "held"], ["list"], ["why", "held"])
-    assert "held paused" in shown.out and "paused by olga since " in shown.out and "a fire drill" in shown.out
-    assert "paused by olga since " in next(line for line in listed.out.splitlines() if line.startswith("held "))
+    assert "held paused" in shown.out and "paused by ann since " in shown.out and "a fire drill" in shown.out
+    assert "paused by ann since " in next(line for line in listed.out.splitlines() if line.startswith("held "))
     assert "ann paused the run over signal: a fire drill" in why.out
     await own.signal("held", "decide", {"request": requests["blog.publish"].id, "verdict": "approve", "by": "ann"})
     await own.until("held", lambda found: found.requests[0].state == "approved")
