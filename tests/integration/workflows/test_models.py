@@ -27,7 +27,7 @@ LOOK: dict[str, Any] = {
     ids=lambda fault: fault["fault"],
 )
 async def test_a_model_that_fails_at_first_is_asked_again(house_of: HouseOf, fault: dict[str, Any]) -> None:
-    async with house_of(worker={"model_timeout": 0.5}) as house:
+    async with house_of(worker={"model_timeout": 2}) as house:
         found = await house.run(fault, GOOD)
         assert found.run.status == "completed" and await house.notes() == ["one"]
         assert house.model.count == 1 + fault.get("times", 1) and found.reserved == 0
@@ -47,7 +47,7 @@ async def test_a_model_that_fails_at_first_is_asked_again(house_of: HouseOf, fau
 async def test_a_model_that_stays_down_fails_the_run_with_its_reason_and_nothing_is_done(
     house_of: HouseOf, fault: dict[str, Any], said: str
 ) -> None:
-    async with house_of(worker={"model_timeout": 0.5}, **IMPATIENT) as house:
+    async with house_of(worker={"model_timeout": 2}, **IMPATIENT) as house:
         found = await house.run(fault)
         assert found.run.status == "failed" and said in found.run.summary
         assert found.steps == [] and await house.calls() == {}
