@@ -47,7 +47,10 @@ async def test_a_model_that_fails_at_first_is_asked_again(house_of: HouseOf, fau
 async def test_a_model_that_stays_down_fails_the_run_with_its_reason_and_nothing_is_done(
     house_of: HouseOf, fault: dict[str, Any], said: str
 ) -> None:
-    async with house_of(worker={"model_timeout": 2}, **IMPATIENT) as house:
+    # An attempt has time on a slow machine too; what is short is how long there are attempts.
+    async with house_of(
+        worker={"model_timeout": 0.5}, limits={**IMPATIENT["limits"], "propose_seconds": 20, "patience_seconds": 4}
+    ) as house:
         found = await house.run(fault)
         assert found.run.status == "failed" and said in found.run.summary
         assert found.steps == [] and await house.calls() == {}
