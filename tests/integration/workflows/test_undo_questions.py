@@ -36,7 +36,12 @@ async def test_either_of_two_questions_about_one_step_is_heard_while_the_other_w
         await house.ended(handle)
         first, second = (await house.until(handle, lambda found: len(found.waiting) == 2)).waiting
         asking = house.client.get_workflow_handle(first.workflow_id)
-        assert {one["request"] for one in await asking.query(names.PENDING)} == {first.id, second.id}
+
+        async def both_heard() -> bool:
+            return {one["request"] for one in await asking.query(names.PENDING)} == {first.id, second.id}
+
+        # The ledger knows of both a moment before the workflow does.
+        await until(both_heard)
         await decide(house, first, "reject", happened=True)
 
         async def compensated() -> bool:
