@@ -21,8 +21,8 @@ PLAN = plan(step("a", "probe.slotted", note="page"))
 
 SOON = 6.0
 """Seconds until a slot that a run is to be waiting for when it comes, on a slow machine too."""
-PROMPT = timedelta(seconds=30)
-"""Within this a step has run because its slot came; the next thing that could have moved it is a day away."""
+PROMPT = timedelta(seconds=1)
+"""Within this a step has run because its slot came."""
 
 
 async def at(house: House, seconds: float, **more: Any) -> datetime:
