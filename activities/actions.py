@@ -1,6 +1,7 @@
 """A step as it would run now: its arguments resolved, its digest, its claim, and what the rules say of it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from activities import breakers
@@ -76,21 +77,15 @@ class Actions:
             ),
             asked=view.step.approval,
         )
-        step, n = view.step.step, view.step.n
-        bound = {"tool": tool.name, "version": tool.version, "arguments": arguments, "tenant": tenant, "run": view.lineage, "step": step}
-        claim = Claim(
-            key=effects.key(view.lineage, step, n),
-            lineage=view.lineage,
-            step=step,
-            n=n,
-            tool=tool.name,
-            tool_version=tool.version,
-            guarantee=tool.guarantee,
-            digest=digest(arguments),
-            arguments=arguments,
-            until=deadline(tool),
-            undo_with=tool.compensate_with,
-        )
+        bound = {
+            "tool": tool.name,
+            "version": tool.version,
+            "arguments": arguments,
+            "tenant": tenant,
+            "run": view.lineage,
+            "step": view.step.step,
+        }
+        claim = claim_of(view, tool, arguments, deadline(tool))
         breaker = view.breaker or Breaker("tool", view.automation, tool.name)
         way = Passage(breaker, breakers.threshold(self.bundle))
         return Action(view, tool, arguments, typed, digest(bound), claim, judgement, judgement.as_json(), way)
@@ -115,3 +110,21 @@ class Actions:
             return await self.end(tx, view, "failed", why)
         await effects.resolve(tx, effect.key, "unknown", detail=why, attempt=effect.attempts)
         return await self.end(tx, view, "unknown", f"nobody knows whether {effect.tool} happened: {why}")
+
+
+def claim_of(view: ActionView, tool: Tool, arguments: dict[str, Any], until: datetime) -> Claim:
+    """Return the claim of a step's effect by an attempt that has until then."""
+    step, n = view.step.step, view.step.n
+    return Claim(
+        key=effects.key(view.lineage, step, n),
+        lineage=view.lineage,
+        step=step,
+        n=n,
+        tool=tool.name,
+        tool_version=tool.version,
+        guarantee=tool.guarantee,
+        digest=digest(arguments),
+        arguments=arguments,
+        until=until,
+        undo_with=tool.compensate_with,
+    )

@@ -2,10 +2,9 @@
 
 from datetime import UTC, datetime
 
+from activities.actions import claim_of
 from activities.calls import parsed
-from activities.services import digest
 from contracts.errors import BadInput, ToolFailed, ToolRetry
-from ledger import effects
 from ledger.effects import Claim
 from ledger.views import ActionView
 from policies.references import resolve
@@ -24,17 +23,4 @@ def claim(registry: Registry, automation: str, view: ActionView) -> Claim | None
         return None
     if tool.guarantee != "guarded" or tool.lookup is not None:
         return None
-    step, n = view.step.step, view.step.n
-    return Claim(
-        key=effects.key(view.lineage, step, n),
-        lineage=view.lineage,
-        step=step,
-        n=n,
-        tool=tool.name,
-        tool_version=tool.version,
-        guarantee=tool.guarantee,
-        digest=digest(arguments),
-        arguments=arguments,
-        until=datetime.now(UTC),
-        undo_with=tool.compensate_with,
-    )
+    return claim_of(view, tool, arguments, datetime.now(UTC))
