@@ -3,19 +3,15 @@
 import asyncio
 import json
 import sys
-import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-import uvicorn
 from click.testing import Result
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from typer.testing import CliRunner
 
 from channels.cli import memory
@@ -24,7 +20,7 @@ from devstack.doctor import Check, doctor
 from memory import allowance, models
 from memory.allowance import MOST, Terms
 from settings import ROOT, Settings
-from worker import free_port
+from tests.embeddings import served
 
 Terminal = Callable[..., Result]
 CAP = MOST + 1_000
@@ -40,15 +36,8 @@ async def embeddings(request: Request) -> Response:
 
 @pytest.fixture
 def endpoint() -> Generator[str]:
-    """The address of an endpoint in a thread of its own: a command runs an event loop of its own and would wait for ours."""
-    port = free_port()
-    app = Starlette(routes=[Route("/v1/embeddings", embeddings, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}/v1"
-    server.should_exit = True
-    thread.join(30)
+    with served(embeddings) as url:
+        yield url
 
 
 @pytest.fixture

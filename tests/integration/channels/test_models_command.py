@@ -2,19 +2,15 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 import typer
-import uvicorn
 from click.testing import Result
 from pydantic import SecretStr
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from typer.testing import CliRunner
 
 from activities.asking import Asking
@@ -27,7 +23,7 @@ from memory.embedding import PACKAGED
 from memory.storing import NewFact
 from memory.writes import WriteKey
 from settings import Settings
-from worker import free_port
+from tests.embeddings import served
 
 Terminal = Callable[..., Result]
 DIMS = 8
@@ -44,15 +40,8 @@ async def embeddings(request: Request) -> Response:
 
 @pytest.fixture
 def endpoint() -> Generator[str]:
-    """The address of an endpoint in a thread of its own: a command runs an event loop of its own and would wait for ours."""
-    port = free_port()
-    app = Starlette(routes=[Route("/v1/embeddings", embeddings, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}/v1"
-    server.should_exit = True
-    thread.join(30)
+    with served(embeddings) as url:
+        yield url
 
 
 @pytest.fixture
