@@ -126,15 +126,16 @@ def found_again(pid: int, started: float, command: Sequence[str]) -> psutil.Proc
 
 def _gone(process: psutil.Process) -> bool:
     """Tell whether it has ended, even if its parent has not asked for its exit code, and some init processes never do."""
+    try:
+        # While others of its threads are still ending, it holds its ports and files.
+        if process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1:
+            return False
+    except psutil.NoSuchProcess:
+        return True
     # Asking is what takes an ended child of ours off the list of processes.
     with suppress(psutil.TimeoutExpired):
         process.wait(0)
-        return True
-    try:
-        # While others of its threads are still ending, it holds its ports and files.
-        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
-    except psutil.NoSuchProcess:
-        return True
+    return True
 
 
 async def ended(process: psutil.Process, seconds: float) -> bool:

@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 from contracts import names
 from contracts.runs import StartRequest
 from database import Database
+from ledger import orders
 from tests.chaos.shapes import Shape
 from tests.servers import until
 
@@ -126,11 +127,11 @@ class Crowd:
             flight.closed = flight.closed or await self._closed(flight)
 
     async def _answered(self) -> None:
-        """Wait until the person has nothing to answer: what a failed run left is asked about when it has ended."""
+        """Wait until the person has nothing to answer: what a failed run left is asked about, by an order, when it has ended."""
         for _ in range(300):
             with suppress(*AWAY):
                 async with self.database.transaction(self.tenant) as tx:
-                    if not await tx.value(WAITING, tx.tenant):
+                    if not await tx.value(WAITING, tx.tenant) and not await orders.forgotten(tx, older=0):
                         return
             await asyncio.sleep(0.2)
 
