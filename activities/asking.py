@@ -9,7 +9,6 @@ import structlog
 from activities import paid, shadowing
 from database import Database
 from memory import models, samples, search
-from memory.allowance import AllowanceSpent
 from memory.embedding import Embedder
 from memory.filters import Filter
 from memory.models import Model
@@ -56,8 +55,8 @@ class Asking:
             if len(vector) != model.dims:
                 return None, f"{model.name} gave a vector of {len(vector)} dimensions and has {model.dims} here"
             return (vector, "") if models.usable(vector) else (None, f"{model.name} knows no word of it")
-        except AllowanceSpent as error:
-            # Logged once in a day where it is refused, and not for each query.
+        except paid.UNASKED as error:
+            # Logged once where it is refused, and not for each query.
             return None, f"{model.name} gave no vector: {error}"
         except Exception as error:
             LOG.warning("a query has no vector", model=model.name, error=f"{type(error).__name__}: {error}")
@@ -66,7 +65,7 @@ class Asking:
     async def _shadow(self, tenant: str, query: Query) -> None:
         try:
             await shadowing.compare(self._database, tenant, self._embedders, query.text, query.filter, k=query.k)
-        except AllowanceSpent:
+        except paid.UNASKED:
             return
         except Exception as error:
             # The answer stands without it.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from contracts.errors import PermanentError, ToolFailed, ToolRetry, ToolUnknown, TransientError
 from database import Tx
 from ledger import breakers, records
-from ledger.breakers import Breaker, Threshold
+from ledger.breakers import Breaker, Threshold, told
 from policies.bundles import Bundle
 from tools.calls import Broke, Incapable, NotStarted
 
@@ -88,15 +88,6 @@ async def held(tx: Tx, breaker: Breaker, lineage: str, step: str) -> None:
     until = breaker.opened_until.isoformat() if breaker.opened_until else ""
     body = {"event": "held", "tool": breaker.name, "detail": told(breaker)}
     await records.append(tx, f"{lineage}/{step}/held/{breaker.kind}/{breaker.name}/{until}", "effect", lineage, step, body)
-
-
-def told(breaker: Breaker) -> str:
-    """Say why something is not called."""
-    name = f"the model {breaker.name}" if breaker.kind == "model" else breaker.name
-    because = f"because of {breaker.failures} failure{'s' if breaker.failures != 1 else ''}: {breaker.detail}"
-    if breaker.state == "half_open":
-        return f"the breaker of {name} lets one call through and the others wait for its end, {because}"
-    return f"the breaker of {name} is open until {breaker.opened_until:%H:%M:%S} UTC, {because}"
 
 
 def _counts(error: BaseException) -> bool | None:

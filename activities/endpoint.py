@@ -1,5 +1,6 @@
 """The embedding model of any OpenAI-compatible endpoint: one request, its faults told apart, and what it says that was used."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import openai
 from openai import AsyncOpenAI
 
+from activities.model import LONGEST as PATIENT
 from activities.model import translated
 from activities.model_faults import Rejected
 from contracts.errors import PermanentError
@@ -33,6 +35,8 @@ class Endpoint:
         self._client = client
         self.name = name
         self.dims = 0
+        self.seconds = client.timeout if isinstance(client.timeout, int | float) else PATIENT
+        """How long one request may take."""
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector for each text, in order. Raises: ModelFault, PermanentError."""
@@ -60,12 +64,15 @@ class Endpoint:
         """Return the vectors of a reply, in the order of the ``texts`` texts. Raises: PermanentError."""
         try:
             vectors: list[list[float]] = [item.embedding for item in sorted(made.data, key=lambda item: item.index)]
-            lengths = {len(vector) for vector in vectors} | ({self.dims} if self.dims else set[int]())
-        except (TypeError, AttributeError) as error:
+            # What is no number, or none that a vector can have, raises here.
+            lengths = {len([*map(math.isfinite, vector)]) for vector in vectors}
+        except (TypeError, AttributeError, OverflowError) as error:
             raise self._unreadable(error) from None
         if len(vectors) != texts or len(lengths) != 1:
             raise PermanentError(f"embedding model {self.name!r} gave {len(vectors)} vectors for {texts} texts, of {lengths} numbers")
-        self.dims = lengths.pop()
+        if lengths != {self.dims or max(lengths)}:
+            raise PermanentError(f"embedding model {self.name!r} gave vectors of {max(lengths)} numbers and has {self.dims} here")
+        self.dims = max(lengths)
         return vectors
 
     def _unreadable(self, error: Exception) -> PermanentError:

@@ -12,8 +12,7 @@ from activities.paid import Paid
 from contracts.errors import PermanentError
 from database import Database, Tx
 from ledger import outbox
-from memory import allowance, backlog, keywords, likeness, models, succession, vectors
-from memory.allowance import AllowanceSpent
+from memory import allowance, backlog, likeness, models, postings, succession, vectors
 from memory.backlog import Due
 from memory.embedding import BATCH, LONGEST, Embedder, Unfit, digest
 from memory.models import Model
@@ -75,7 +74,7 @@ class Indexer:
 
         Raises: the first fault, when all else is done.
         """
-        done, faults = await self._fold(tenant), list[Exception]()
+        done, faults = await self._catch_up(tenant), list[Exception]()
         for model in await self._models(tenant):
             for share in (self._embed, self._index, self._rehearse):
                 try:
@@ -95,9 +94,11 @@ class Indexer:
             chosen = next((name for name in self._embedders if name in laid), None)
             return [await succession.adopt(tx, chosen)] if chosen else []
 
-    async def _fold(self, tenant: str) -> int:
+    async def _catch_up(self, tenant: str) -> int:
         async with self._database.transaction(tenant) as tx:
-            return await keywords.fold(tx)
+            if lost := await allowance.write_off(tx):
+                LOG.info("embeddings that nobody settled count as spent", tenant=tenant, calls=lost)
+            return await postings.fold(tx)
 
     async def _embed(self, tenant: str, model: Model) -> int:
         if (embedder := self._embedders.get(model.name)) is None:
@@ -112,8 +113,8 @@ class Indexer:
         # Between two transactions: an endpoint may take its time.
         try:
             made = await _made(paid.asked_by(tenant, embedder), [one.text for one in due])
-        except AllowanceSpent:
-            # Others had it meanwhile, and it was said there: these fall due again.
+        except paid.UNASKED:
+            # Others had the room meanwhile, or found the endpoint of no use, and it was said there: these fall due again.
             return 0
         good = [(one, vector) for one, vector in zip(due, made, strict=True) if models.usable(vector)]
         async with self._database.transaction(tenant) as tx:
@@ -129,6 +130,8 @@ class Indexer:
 
         It stops where one long text might find no room. What is left below that is for queries.
         """
+        if not await embedder.patience.lets(tx):
+            return []
         left = await embedder.room(tx)
         if left < embedder.terms.longest:
             if await backlog.waiting(tx, model, most=1):
@@ -146,7 +149,7 @@ class Indexer:
             return 0
         try:
             return await shadowing.rehearse(self._database, tenant, self._embedders, model)
-        except AllowanceSpent:
+        except paid.UNASKED:
             return 0
 
     async def _give_up(self, tx: Tx, model: Model, due: Sequence[Due], good: set[int]) -> None:

@@ -12,10 +12,10 @@ from memory.filters import Filter
 from memory.search import Answer, Hit
 from memory.sessions import Turn
 from memory.working import Working
-from policies.automation import Recall
+from policies.agents import Recall
 
 HELD_TURNS = 200
-"""The most that a prompt may carry; see `policies.automation.Agent.turns`."""
+"""The most that a prompt may carry; see `policies.agents.Agent.turns`."""
 
 
 class Memories:

@@ -16,7 +16,7 @@ from openai.types.completion_usage import CompletionUsage
 from activities.model_faults import ModelFault
 from contracts.errors import BadInput, PermanentError
 from contracts.waits import date, retry_after
-from policies.automation import Route
+from policies.agents import Route
 from policies.prices import Tokens
 
 AGAIN = frozenset({408, 409, 425, 429})

@@ -21,7 +21,7 @@ from database import Database, Tx
 from ledger import decisions
 from ledger.breakers import Breaker, Kind, Threshold
 from ledger.decisions import Entry, Hold, LastCall
-from policies.automation import Route
+from policies.agents import Route
 from policies.prices import Tokens, cost, worst_case
 from tools.contract import Tool, ToolContext
 

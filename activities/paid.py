@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import structlog
 
 from activities import metrics
-from activities.model_faults import ModelFault, Rejected
+from activities.patience import LeftAlone, Patience, free
 from contracts.errors import PerdureError, PermanentError
 from database import Database, Tx
-from memory import allowance
+from memory import allowance, models
 from memory.allowance import AllowanceSpent, Terms
-from memory.embedding import BATCH, Cached, Embedder, Unfit
+from memory.embedding import BATCH, Cached, Embedder
 
 if TYPE_CHECKING:
-    from activities.endpoint import Endpoint
+    from activities.endpoint import Endpoint, Made
 
 LOG = structlog.get_logger(__name__)
+UNASKED = (AllowanceSpent, LeftAlone)
+"""Why the endpoint is not asked at all. Each is logged where it happens, once, and not for each who meets it."""
 
 
 class Paid:
@@ -29,6 +31,7 @@ class Paid:
         self.endpoint = endpoint
         self.database = database
         self.terms = terms
+        self.patience = Patience(database, endpoint.name, endpoint.seconds)
         self._known = Cached(endpoint)
         self._said: dict[str, date] = {}
 
@@ -49,6 +52,13 @@ class Paid:
     def of(self, tenant: str) -> Embedder:
         """Return the model as one tenant asks it, on its allowance."""
         return self._known.over(_Payer(self, tenant))
+
+    async def measure(self, tenant: str) -> None:
+        """Hold the endpoint to the dimensions that its model has here, so that no others are taken for readable, and paid for, for good."""
+        if not self.endpoint.dims:
+            async with self.database.transaction(tenant) as tx:
+                laid = await models.laid(tx)
+            self.endpoint.dims = next((model.dims for model in laid if model.name == self.name), 0)
 
     async def room(self, tx: Tx) -> int:
         """Return what the tenant's day has left, in millionths of a micro-dollar, and show it."""
@@ -92,23 +102,28 @@ class _Payer:
         return self._paid.dims
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return one vector for each text, in order. Raises: AllowanceSpent, ModelFault, PermanentError."""
+        """Return one vector for each text, in order. Raises: AllowanceSpent, LeftAlone, ModelFault, PermanentError."""
+        await self._paid.measure(self._tenant)
         found: list[list[float]] = []
         for first in range(0, len(texts), BATCH):
             found += await self._batch([allowance.clipped(text) for text in texts[first : first + BATCH]])
         return found
 
     async def _batch(self, texts: list[str]) -> list[list[float]]:
+        async with self._paid.patience.turn(self._tenant):
+            return self._paid.endpoint.vectors(await self._bought(texts), len(texts))
+
+    async def _bought(self, texts: list[str]) -> "Made":
         most = sum(map(allowance.bound, texts))
         call = await self._reserve(most)
         # Killed or cancelled from here on, nobody settles: what is held counts for its day, as if all of it had been used.
         try:
             made = await self._paid.endpoint.ask(texts)
         except PerdureError as error:
-            await self._settle(call, 0 if _free(error) else most)
+            await self._settle(call, 0 if free(error) else most)
             raise
         await self._settle(call, most if made.tokens is None else made.tokens)
-        return self._paid.endpoint.vectors(made, len(texts))
+        return made
 
     async def _reserve(self, tokens: int) -> uuid.UUID:
         async with self._paid.database.once(self._tenant) as tx:
@@ -130,7 +145,3 @@ class _Payer:
             return
         if settled:
             metrics.EMBEDDING_COST.labels(self._tenant, self._paid.name).inc(tokens * self._paid.terms.price / allowance.MILLION)
-
-
-def _free(error: PerdureError) -> bool:
-    return not error.billed if isinstance(error, ModelFault) else isinstance(error, Rejected | Unfit)

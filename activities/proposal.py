@@ -13,8 +13,8 @@ from contracts.errors import BadInput
 from contracts.plans import Plan, PlanStep, StepRef
 from ledger.views import Frame
 from memory.sessions import Turn
+from policies.agents import Agent
 from policies.answers import Answer, Shape, answer_schema
-from policies.automation import Agent
 from policies.bundles import Bundle
 from policies.plans import PlanCheck
 from policies.prompts import render

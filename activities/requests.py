@@ -9,7 +9,7 @@ from contracts.approvals import Rung, Stage, Terms
 from ledger import approvals
 from ledger.approvals import Request
 from ledger.effects import Effect
-from policies.automation import Approvals
+from policies.approvals import Approvals
 from policies.bundles import Bundle
 from policies.rules import Judgement
 from tools.contract import Tool

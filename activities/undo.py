@@ -17,7 +17,9 @@ from ledger.effects import Effect
 from ledger.orders import Order
 from ledger.runs import RunRow
 
-SHOWN_UNDONE, SHOWN_LEFT, ASKED = 100, 20, 100
+UNDONE = 2_000
+"""Keys that a result names: 100 KB, once in a run. A ledger that was restored to an earlier state learns from them what it forgot."""
+LEFT, ASKED = 20, 100
 
 
 class Undoing:
@@ -74,7 +76,7 @@ class Undoing:
             left.append(_said(effect, outcome))
             asks += outcome.askable
             gates += [outcome.gate] if outcome.gate else []
-        return UndoResult(undone=tuple(undone[:SHOWN_UNDONE]), left=tuple(left[:SHOWN_LEFT]), gates=tuple(gates[:ASKED]), asks=asks)
+        return UndoResult(undone=tuple(undone[:UNDONE]), left=tuple(left[:LEFT]), gates=tuple(gates[:ASKED]), asks=asks)
 
     async def _settled(self, compensation: Compensation, effect: Effect, *, keeps: bool) -> Left | None:
         try:

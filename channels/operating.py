@@ -9,7 +9,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.operations import at_once
-from activities.reconcile import order_name, start_undo
+from activities.undo_workflow import order_name, start_undo
 from contracts import names
 from contracts.approvals import Wake
 from contracts.effects import UndoStart

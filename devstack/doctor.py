@@ -20,6 +20,7 @@ from devstack.parts import CONSOLE, PARTS, TEMPORAL, WORKER, supplied
 from devstack.processes import port_free
 from devstack.slack_parts import APP, OPTIONAL, WORKSPACE, page
 from devstack.stack import may_serve
+from ledger import breakers
 from memory import allowance
 from memory.allowance import Standing
 from settings import Settings
@@ -153,25 +154,28 @@ async def _embeddings(settings: Settings) -> AsyncGenerator[Check]:
     if agreed is None:
         yield Check("embeddings", True, f"{where}, for nothing")
         return
-    day = await _today(settings)
-    stopped = bool(day and day.stopped_at)
+    day, left_alone = await _today(settings)
+    said = f"{where}, {day or 'nothing spent today'}"
+    if left_alone:
+        yield Check("embeddings", False, f"{said}; {breakers.told(left_alone[0])}", "check PERDURE_EMBEDDING_BASE_URL")
+        return
     # Nothing is broken: words are found, and what waits goes on tomorrow.
-    yield Check("embeddings", True, f"{where}, {day or 'nothing spent today'}{', which had no room left' if stopped else ''}")
+    yield Check("embeddings", True, f"{said}{', which had no room left' if day and day.stopped_at else ''}")
 
 
-async def _today(settings: Settings) -> Standing | None:
+async def _today(settings: Settings) -> tuple[Standing | None, list[breakers.Breaker]]:
     if settings.database_url is None:
-        return None
+        return None, []
     try:
         database = await Database.connect(settings.database_url.get_secret_value(), size=2)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, PerdureError):
         # That has a line of its own.
-        return None
+        return None, []
     try:
         async with database.transaction(settings.tenant) as tx:
-            return await allowance.today(tx)
+            return await allowance.today(tx), await breakers.embeddings(tx)
     except asyncpg.PostgresError:
-        return None
+        return None, []
     finally:
         await database.close()
 

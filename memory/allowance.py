@@ -3,7 +3,7 @@
 import unicodedata
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +18,8 @@ EXTRA = 16
 MOST = 4 * LONGEST + EXTRA
 """Tokens that one text may count as."""
 PRICE, CAP = "PERDURE_EMBEDDING_MICROS_PER_MILLION", "PERDURE_EMBEDDING_DAY_MICROS"
+LOST = timedelta(hours=1)
+"""After so long nobody settles a call any more: its process has died, or was told to stop."""
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 TODAY = "(clock_timestamp() AT TIME ZONE 'UTC')::date"
@@ -36,6 +38,19 @@ SETTLE = """
 WITH settled AS (DELETE FROM embedding_call WHERE tenant = $1 AND id = $2 RETURNING day, held)
 UPDATE embedding_day AS d SET reserved = d.reserved - settled.held, spent = d.spent + $3, tokens = d.tokens + $4
   FROM settled WHERE d.tenant = $1 AND d.day = settled.day
+"""
+# Whether it was paid for, nobody knows, so all that was held counts as spent; what it was in tokens, nobody said. One at a time does it,
+# and the calls come first, as in `SETTLE`, so that nobody waits for who waits for it.
+WRITE_OFF = """
+WITH lost AS (
+    DELETE FROM embedding_call WHERE tenant = $1 AND at <= clock_timestamp() - $2::interval
+       AND (SELECT pg_try_advisory_xact_lock(hashtextextended('perdure lost ' || $1, 0)))
+    RETURNING day, held
+), booked AS (
+    UPDATE embedding_day AS d SET reserved = d.reserved - due.held, spent = d.spent + due.held
+      FROM (SELECT day, sum(held)::bigint AS held FROM lost GROUP BY day) AS due WHERE d.tenant = $1 AND d.day = due.day
+)
+SELECT count(*) FROM lost
 """
 READ = f"SELECT day, cap, reserved, spent, tokens, stopped_at FROM embedding_day WHERE tenant = $1 AND day = {TODAY}"  # noqa: S608
 STOP = f"UPDATE embedding_day SET stopped_at = clock_timestamp() WHERE tenant = $1 AND day = {TODAY} AND stopped_at IS NULL"  # noqa: S608
@@ -65,7 +80,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a tenant's day stands. cap, reserved, spent: millionths of a micro-dollar; tokens: those that were settled."""
+    """How a tenant's day stands. cap, reserved, spent: millionths of a micro-dollar; tokens: those of calls that were settled."""
 
     day: date
     cap: int
@@ -160,6 +175,11 @@ async def reserve(tx: Tx, agreed: Terms, tokens: int) -> uuid.UUID | None:
 async def settle(tx: Tx, agreed: Terms, call: uuid.UUID, tokens: int) -> bool:
     """Book what a call did cost, on the day on which it was reserved, and give back the rest; False where that was done before."""
     return bool(await tx.execute(SETTLE, tx.tenant, call, tokens * agreed.price, tokens))
+
+
+async def write_off(tx: Tx) -> int:
+    """Book calls that nobody has settled for an hour as if they had cost all that was held, each on its day; return how many."""
+    return int(await tx.value(WRITE_OFF, tx.tenant, LOST))
 
 
 async def today(tx: Tx) -> Standing | None:

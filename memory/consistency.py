@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from database import Tx
-from memory import backlog, keywords, models, tombstones, vectors
+from memory import backlog, models, postings, tombstones, vectors
 from memory.models import Model
 
 HELD = """
@@ -91,7 +91,7 @@ async def check(tx: Tx) -> list[Finding]:
     sources = await tx.value(f"SELECT count(*) {STRAY_SOURCES}", tx.tenant)
     found = [
         Finding("facts that not all of their words find", len(unposted), lambda tx: _repost(tx, unposted)),
-        Finding("words of facts that are gone", len(words), lambda tx: keywords.remove(tx, words)),
+        Finding("words of facts that are gone", len(words), lambda tx: postings.remove(tx, words)),
         Finding("word statistics that are off", drift, _recount),
         Finding("sources of what is gone", sources, lambda tx: tx.execute(f"DELETE {STRAY_SOURCES}", tx.tenant)),
     ]
@@ -129,12 +129,12 @@ async def _vectors(tx: Tx, model: Model) -> dict[str, Any]:
 
 async def _repost(tx: Tx, facts: Sequence[tuple[int, str]]) -> None:
     nums = [num for num, _ in facts]
-    await keywords.remove(tx, nums)
+    await postings.remove(tx, nums)
     await tx.execute(UNPOST, tx.tenant, nums)
-    await keywords.add(tx, facts)
+    await postings.add(tx, facts)
 
 
 async def _recount(tx: Tx) -> None:
-    await tx.execute(keywords.LOCK, tx.tenant)
+    await tx.execute(postings.LOCK, tx.tenant)
     for statement in RECOUNT:
         await tx.execute(statement, tx.tenant)

@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.errors import BadInput
 from database import Tx
-from memory import bounds, keywords, naming, redaction, samples, shared_erasure, sieve, tombstones, vectors
+from memory import bounds, naming, postings, redaction, samples, shared_erasure, sieve, tombstones, vectors
 from memory.sieve import Sieve
 
 MOST_ALSO = 20
@@ -137,7 +137,7 @@ async def _forget(tx: Tx, id: int, search: "_Search") -> tuple[Counts, list[Name
     await _long_term(tx, search, deleted, redacted)
     await _sessions(tx, search, deleted, redacted)
     await shared_erasure.forget(tx, search.name, search.sieve, deleted, redacted)
-    while await keywords.fold(tx):
+    while await postings.fold(tx):
         pass
     runs = await _ledger(tx, id, search, redacted)
     return Counts(dict(+deleted), dict(+redacted)), runs
@@ -195,7 +195,7 @@ def _mentions(row: Any, name: str) -> bool:
 async def _drop(tx: Tx, facts: dict[str, int], episodes: list[str], deleted: Counter[str]) -> None:
     ids, nums = list(facts), list(facts.values())
     if facts:
-        await keywords.remove(tx, nums)
+        await postings.remove(tx, nums)
         deleted.update(await vectors.remove(tx, nums))
         await tx.execute(UNLINK, tx.tenant, ids)
         deleted["fact"] = await tx.execute(DROP_FACTS, tx.tenant, ids)

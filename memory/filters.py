@@ -42,6 +42,14 @@ class Filter:
         """Tell whether any field but ``as_of`` leaves facts out."""
         return any(getattr(self, name) for name in (*COLUMNS, "since", "until"))
 
+    @property
+    def alone(self) -> str | None:
+        """Return the one column whose values it lists, where it says nothing else but ``as_of``; None also where one of them is empty."""
+        listed = [name for name in COLUMNS if getattr(self, name)]
+        if len(listed) != 1 or self.since or self.until or "" in getattr(self, listed[0]):
+            return None
+        return COLUMNS[listed[0]]
+
     def columns(self, first: int) -> tuple[str, list[Any]]:
         """Return the condition on what a fact says of itself, whatever the time; parameters begin at ``$first``."""
         parts, values = [], []

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from database import Tx
-from memory import search, vectors
+from memory import neighbours, search
 from memory.confidence import Estimate, estimate
 from memory.filters import Filter
 from memory.knobs import Knobs
@@ -131,7 +131,7 @@ def candidates(k: int) -> int:
 
 async def served(tx: Tx, model: Model, embedding: Sequence[float], filter: Filter, limit: int, knobs: Knobs) -> tuple[list[Near], str]:
     """Serve a sample as `memory.search` serves a query."""
-    near = await vectors.nearest(tx, model, embedding, filter, limit=limit, knobs=knobs)
+    near = await neighbours.nearest(tx, model, embedding, filter, limit=limit, knobs=knobs)
     return [(fact, 1 - cosine) for fact, cosine in near.rows], near.mode
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from database import Tx
-from memory import keywords, likeness, naming, vectors
+from memory import likeness, naming, postings, vectors
 from memory.writes import digest
 
 # What is kept is never changed in place: a row that loses a name is taken out and put back as another text, under its id and number.
@@ -93,10 +93,10 @@ async def rewrite(tx: Tx, texts: Sequence[Text]) -> None:
     if not texts:
         return
     nums = [text.num for text in texts]
-    await keywords.remove(tx, nums)
+    await postings.remove(tx, nums)
     await vectors.remove(tx, nums)
     await tx.execute(FACTS, tx.tenant, *_columns(texts), [text.kind for text in texts], [text.likeness for text in texts])
-    await keywords.add(tx, [(text.num, text.body) for text in texts])
+    await postings.add(tx, [(text.num, text.body) for text in texts])
 
 
 async def unlink(tx: Tx, rows: Sequence[Any], name: str) -> set[str]:

@@ -8,7 +8,7 @@ import asyncpg
 
 from contracts.errors import BadInput
 from database import SEARCH_PATH, Tx
-from memory import keywords, vectors
+from memory import postings, vectors
 
 What = Literal["turns", "episodes", "superseded", "expired", "summaries", "writes"]
 """Turns of sessions that no run works in; episodes no fact stands on; facts that were replaced, or no longer hold, so long ago;
@@ -127,7 +127,7 @@ async def _facts(tx: Tx, what: What, days: int, most: int) -> int:
     ids, nums = [row["id"] for row in rows], [row["num"] for row in rows]
     if not rows:
         return 0
-    await keywords.remove(tx, nums)
+    await postings.remove(tx, nums)
     await vectors.remove(tx, nums)
     await tx.execute(DROP_SOURCES, tx.tenant, ids)
     return await tx.execute(DROP_FACTS, tx.tenant, ids)

@@ -40,3 +40,8 @@ def beside(scores: Mapping[int, float], pairs: Mapping[int, tuple[int, ...]]) ->
         for neighbour in neighbours:
             added[neighbour] = max(added.get(neighbour, 0.0), scores.get(fact, 0.0))
     return {fact: scores.get(fact, 0.0) + NEIGHBOUR * added.get(fact, 0.0) for fact in (*scores, *(f for f in added if f not in scores))}
+
+
+def best(scores: Mapping[int, float], count: int) -> list[int]:
+    """Return the facts with the highest scores, highest first; of two alike the older one."""
+    return sorted(scores, key=lambda num: (-scores[num], num))[:count]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from contracts.errors import BadInput, TransientError
 from database import Tx
-from memory import bounds, episodes, intake, keywords, likeness
+from memory import bounds, episodes, intake, likeness, postings
 from memory.intake import Incoming, Told
 from memory.writes import WriteKey, digest
 
@@ -185,7 +185,7 @@ async def _insert(tx: Tx, rows: list[_Row], recorded_at: datetime | None, revise
     columns = [list(column) for column in zip(*values, strict=True)]
     inserted = await tx.fetch(INSERT, tx.tenant, *columns, recorded_at, revises, key.lineage, key.step)
     new = {row["id"]: row["num"] for row in inserted}
-    await keywords.add(tx, [(new[row.id], row.body) for row in {row.id: row for row in rows}.values() if row.id in new])
+    await postings.add(tx, [(new[row.id], row.body) for row in {row.id: row for row in rows}.values() if row.id in new])
     stored = {row.nth: Stored("new", row.id, new.pop(row.id)) for row in rows if row.id in new}
     rest = [row for row in rows if row.nth not in stored]
     return stored | (await _older(tx, rest) if rest else {})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from contracts.errors import BadInput
 from database import Tx
-from memory import backlog, models, tombstones, vectors
+from memory import backlog, models, neighbours, tombstones, vectors
 from memory.filters import Filter
 from memory.knobs import Knobs, knobs
 from memory.models import Model, State
@@ -147,8 +147,8 @@ async def compare(
 
 async def _asked(tx: Tx, model: Model, embedding: Sequence[float], filter: Filter, k: int) -> tuple[set[int], int, int]:
     held = await knobs(tx, model.id)
-    live = await vectors.nearest(tx, model, embedding, filter, limit=k, knobs=held)
-    true = await vectors.nearest(tx, model, embedding, filter, limit=k, knobs=Knobs(exact_only=True))
+    live = await neighbours.nearest(tx, model, embedding, filter, limit=k, knobs=held)
+    true = await neighbours.nearest(tx, model, embedding, filter, limit=k, knobs=Knobs(exact_only=True))
     furthest = true.rows[-1][1] if true.rows else 0.0
     # Facts as near as the last one are as good as it.
     found = sum(cosine >= furthest - TIE for _, cosine in live.rows)

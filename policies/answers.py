@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from contracts.errors import BadInput
 from contracts.message import Strict
 from contracts.plans import Plan
-from policies.automation import Agent
+from policies.agents import Agent
 
 MAX_ANSWER = 200_000
 FORM = '{"steps": [{"tool": "<one of the tools>", "arguments": {}, "why": "<one sentence>"}]}'

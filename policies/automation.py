@@ -1,98 +1,16 @@
 """The shape of an automation's folder: what a person may write in its YAML."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from contracts.message import Strict
-from contracts.plans import PlanStep
+from policies.agents import NAME, Agent, Route
+from policies.approvals import Approvals, Stage
 from policies.references import argument_names, references
 
 Pattern = Literal["orchestrator"]
-NAME = r"^[a-z0-9][a-z0-9_.-]{0,79}$"
-GROUP = Annotated[str, Field(min_length=1, max_length=80)]
-
-
-class Price(Strict):
-    """A model's price where no public table knows it."""
-
-    input_micros_per_million: int = Field(ge=0)
-    output_micros_per_million: int = Field(ge=0)
-
-
-class Route(Strict):
-    """Which model answers, and how. ``auto`` is the model the installation offers."""
-
-    model: str = "auto"
-    max_tokens: int = Field(default=1024, ge=1, le=100_000)
-    temperature: float = Field(0.2, ge=0, le=2)
-    price: Price | None = None
-    quick: bool = False
-    """It answers within seconds: decisions are made beside the workflow task first, and through the server where that takes longer."""
-    stream: bool | None = None
-    """Ask for the answer in pieces, so that who watches the run sees it come; without a word, where the route is not ``quick``."""
-
-    @model_validator(mode="after")
-    def _quick_or_streamed(self) -> Self:
-        if self.quick and self.stream:
-            raise ValueError("`quick` and `stream: true` do not go together: what answers at once needs no watching")
-        return self
-
-    @property
-    def streams(self) -> bool:
-        """Whether answers are asked for in pieces."""
-        return not self.quick if self.stream is None else self.stream
-
-
-class LookUp(Strict):
-    """One read that a decision always makes before it asks the model."""
-
-    tool: str = Field(pattern=NAME)
-    arguments: dict[str, Any] = {}
-    """A string here is a template over the run's ``input``: ``"{{ input.sources }}"``."""
-    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    """The name under which the prompt sees the result."""
-
-
-class Recall(Strict):
-    """What a decision remembers before it asks the model: the nearest of what was kept, by words and by meaning."""
-
-    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    """The name under which the prompt sees it: ``known.hits[].body``."""
-    query: str = Field(min_length=1)
-    """A template over the run's ``input`` and ``settings``."""
-    scopes: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    k: int = Field(default=8, ge=1, le=50)
-    tokens: int = Field(default=1000, ge=50, le=100_000)
-    """The most that the prompt may carry of it; what does not fit is left out, the least fitting first."""
-
-
-class Agent(Strict):
-    """One agent: its prompt, its model, what it may read by itself and what it may plan."""
-
-    prompt: str
-    route: str
-    context: tuple[LookUp, ...] = ()
-    recall: tuple[Recall, ...] = ()
-    look_ups: tuple[str, ...] = ()
-    """Read tools the model itself may ask for, between its calls."""
-    tools: tuple[str, ...] = Field(min_length=1)
-    """Tools and recipes its plans may use."""
-    max_look_ups: int = Field(default=8, ge=0, le=50)
-    repairs: int = Field(default=2, ge=0, le=5)
-    """How often a useless answer is sent back with what is wrong with it."""
-    max_steps: int = Field(default=20, ge=1, le=500)
-    terse: bool = False
-    """Ask for tool, arguments and reason only: for small models."""
-    turns: int = Field(default=20, ge=0, le=200)
-    """How many of the session's last turns the prompt carries."""
-    choices: dict[str, str] = {}
-    """Argument name -> where its allowed values stand in the look-ups (``sources.notes[].id``): a small model
-    that can only pick cannot invent."""
-    distinct: tuple[str, ...] = ()
-    """Arguments that no two steps of one plan may give the same value."""
 
 
 class RecipeStep(Strict):
@@ -129,13 +47,6 @@ class Recipe(Strict):
         return self
 
 
-class Stage(Strict):
-    """So many people of these groups must agree."""
-
-    groups: tuple[GROUP, ...] = Field(min_length=1, max_length=10)
-    quorum: int = Field(default=1, ge=1, le=20)
-
-
 class Rule(Strict):
     """If ``when`` (CEL) holds, the action gets ``outcome``, because of ``because``."""
 
@@ -155,55 +66,6 @@ class Rule(Strict):
         if (self.stages or self.above) and self.outcome != "require_approval":
             raise ValueError("`stages` and `above` go with the outcome `require_approval`")
         return self
-
-
-class Escalation(Strict):
-    """Who may rule too where nobody has ruled, and how long they have."""
-
-    groups: tuple[GROUP, ...] = Field(min_length=1, max_length=10)
-    within: timedelta = Field(default=timedelta(hours=4), gt=timedelta(0), le=timedelta(days=365))
-
-
-class Approvals(Strict):
-    """How people are asked; see docs/approvals.md."""
-
-    groups: tuple[GROUP, ...] = Field(default=("owner",), min_length=1, max_length=10)
-    quorum: int = Field(default=1, ge=1, le=20)
-    stages: tuple[Stage, ...] = Field(default=(), max_length=5)
-    """Who must agree, one stage after another; stands in place of `groups` and `quorum`."""
-    unsigned: bool = False
-    """Believe a ruling nobody signed. Works on the one-machine stack only."""
-    deadline: timedelta = timedelta(hours=24)
-    remind: tuple[timedelta, ...] = ()
-    escalate: timedelta | None = None
-    """When, before the deadline, the first of `escalation` may rule too."""
-    silence: Literal["deny", "escalate"] = "deny"
-    """What the deadline does where nobody has ruled: end it, or ask each of `escalation` in turn. It never allows."""
-    escalation: tuple[Escalation, ...] = Field(default=(), max_length=10)
-    self_approval: bool = False
-    """Whether who started a run may approve what it does. Works on the one-machine stack only, and never above the threshold."""
-    delegation: bool = True
-    """Whether those whom an approver has named may rule in their stead."""
-    edit_threshold_micros: int | None = Field(default=None, ge=0)
-    """An action that costs more is above the threshold: whoever edited it cannot approve it, and no starter approves their own."""
-    break_glass: tuple[GROUP, ...] = Field(default=(), max_length=10)
-    """The groups of which any two people together may let an action through; none is nobody."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        late = [time for time in (*self.remind, *([self.escalate] if self.escalate else [])) if time >= self.deadline]
-        if late or self.deadline <= timedelta(0):
-            raise ValueError("`deadline` is more than 0, and every `remind` and `escalate` comes before it")
-        if self.silence == "escalate" and not self.escalation:
-            raise ValueError("`silence: escalate` needs `escalation`: who is asked next")
-        if self.escalation and self.silence == "deny" and self.escalate is None:
-            raise ValueError("`escalation` is reached by `escalate` (a time) or by `silence: escalate`")
-        return self
-
-    @property
-    def chain(self) -> tuple[Stage, ...]:
-        """Who must agree, one stage after another."""
-        return self.stages or (Stage(groups=self.groups, quorum=self.quorum),)
 
 
 class Bounds(Strict):
@@ -302,6 +164,3 @@ class Automation(Strict):
         if twice := sorted({id for id in ids if ids.count(id) > 1}):
             raise ValueError(f"rules share the ids {twice}")
         return rules
-
-
-__all__ = ["Agent", "Approvals", "Automation", "LookUp", "Memory", "PlanStep", "Price", "Recall", "Recipe", "Remember", "Route", "Rule"]

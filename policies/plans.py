@@ -8,8 +8,9 @@ from typing import Any
 from contracts.errors import BadInput
 from contracts.plans import MAX_STEPS, Plan, PlanStep
 from contracts.schemas import Checker
+from policies.agents import Agent
 from policies.answers import Shape
-from policies.automation import Agent, Automation, Recipe
+from policies.automation import Automation, Recipe
 from policies.references import filled, is_reference, references, renamed
 
 MAX_ID = 40  # of a step, as contracts.plans.STEP_ID has it

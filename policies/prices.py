@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING
 from genai_prices import Usage, calc_price
 
 from contracts.errors import NoPrice
-from policies.automation import Route
+from policies.agents import Route
 
 MILLION = 1_000_000
 

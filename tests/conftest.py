@@ -1,5 +1,6 @@
 """What every test stands on: an environment of its own, and real servers that are started when the first test asks."""
 
+import gc
 import os
 import signal
 from collections.abc import AsyncGenerator, Generator
@@ -39,6 +40,14 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Generator[None
         patch.setenv("PERDURE_STATE", str(tmp_path_factory.mktemp("state")))
         patch.setenv("TEMPORAL_CONFIG_FILE", os.devnull)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_collections() -> Generator[None]:
+    """Leave what modules before made out of later collections: one over all of it takes seconds, and Temporal takes it for a deadlock."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from database import Database, Tx
 from ledger import directory, logins
 from ledger.directory import Person
 from policies import bundles
-from policies.automation import Approvals
+from policies.approvals import Approvals
 from policies.bundles import Bundles
 from settings import Settings
 

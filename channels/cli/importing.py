@@ -11,6 +11,7 @@ from channels.cli import link, screen, tenants
 from channels.imports import Imported, Importer
 from contracts.errors import BadInput, PerdureError
 from database import Database
+from ledger import breakers
 from memory import allowance, backlog, json_lines, models
 from memory.importing import EXAMPLE
 from settings import Settings
@@ -69,11 +70,12 @@ async def _vectors(settings: Settings, database: Database, tenants: list[str]) -
 
 
 async def _waiting(database: Database, tenant: str) -> str:
-    """Say why some vectors were not made, where the day's allowance had no room for them."""
+    """Say why some vectors were not made, where the day's allowance had no room for them or the endpoint is left alone."""
     async with database.transaction(tenant) as tx:
-        standing, known = await allowance.today(tx), await models.of_tenant(tx)
-        waits = standing and standing.stopped_at and sum([await backlog.waiting(tx, model) for model in known])
-    return f"{waits:,} wait in tenant {tenant}, {standing}" if waits else ""
+        standing, left_alone = await allowance.today(tx), await breakers.embeddings(tx)
+        why = [breakers.told(breaker) for breaker in left_alone] + [str(standing)] * bool(standing and standing.stopped_at)
+        waits = sum([await backlog.waiting(tx, model) for model in await models.of_tenant(tx)]) if why else 0
+    return f"{waits:,} wait in tenant {tenant}, {', '.join(why)}" if waits else ""
 
 
 def _tell(done: Imported, timing: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import typer
 from channels.cli import forget, importing, keeping, link, models, recall, screen, tenants
 from channels.cli.terminal import By
 from contracts.errors import BadInput
+from ledger import breakers
 from memory import allowance, consistency, episodes, facts
 from memory import importing as lines
 from memory.allowance import Standing
@@ -113,18 +114,21 @@ def stats(tenant: link.Tenant = None, as_json: link.Json = False) -> None:
     if as_json:
         screen.print_json(found | {"embeddings": found["embeddings"] and found["embeddings"].told()})
         return
-    models, day = found.pop("models"), found.pop("embeddings")
+    models, day, left_alone = found.pop("models"), found.pop("embeddings"), found.pop("left_alone")
     screen.show(screen.table(("what", "rows"), [(name.replace("_", " "), f"{count:,}") for name, count in found.items()]))
     for model in models:
         vectors = f"{model['vectors']:,} vectors, {model['not_indexed']:,} not indexed yet, {model['waiting']:,} to be made"
         screen.show(f"model {model['name']} ({model['dims']} dimensions, {model['state']}): {vectors}")
     if day:
         _tell(day)
+    for why in left_alone:
+        screen.warn(f"{why}; what has no vector yet is found by words only, and queries go by words")
 
 
 async def _stats(settings: Settings, tenant: str) -> dict[str, Any]:
     async with tenants.reading(settings, tenant) as tx:
-        return await consistency.stats(tx) | {"embeddings": await allowance.today(tx)}
+        left_alone = [breakers.told(breaker) for breaker in await breakers.embeddings(tx)]
+        return await consistency.stats(tx) | {"embeddings": await allowance.today(tx), "left_alone": left_alone}
 
 
 def _tell(day: Standing) -> None:

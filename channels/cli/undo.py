@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
-from activities.reconcile import order_name, start_undo
 from activities.services import facts
+from activities.undo_workflow import order_name, start_undo
 from channels.cli import link, screen
 from channels.cli.approvals import wake
 from channels.cli.terminal import By, at_terminal

@@ -19,7 +19,8 @@ from tools.calls import Incapable, NotStarted
 from tools.contract import Lookup, ToolContext
 from tools.executors.executor import Object, Place
 from tools.executors.mcp import Listed, LookUp, McpSource
-from tools.executors.mcp_connection import TEXT, Connection
+from tools.executors.mcp_connection import Connection
+from tools.executors.mcp_definitions import TEXT
 from tools.executors.mcp_door import Door
 from tools.executors.mcp_wires import NOT_RUN, NOT_SENT, REFUSED
 from tools.invisible import visible

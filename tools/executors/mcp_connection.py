@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from typing import Any
 
 import mcp_types
-import rfc8785
 import structlog
 from mcp.client import Client
 from mcp.client._transport import TransportStreams
@@ -18,28 +16,17 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from contracts.errors import TransientError
 from tools.calls import Incapable
+from tools.executors.mcp_definitions import defined, difference, listed
 from tools.executors.mcp_wires import REFUSED, Watch
-from tools.invisible import hidden, visible, visible_in
 from tools.lock import Definition
 
 LOG = structlog.get_logger(__name__)
 US = mcp_types.Implementation(name="perdure", version="1")
-MOST_PAGES = 50
 CHECKED_SECONDS = 300.0
 """After so long a server's tools are looked at again, though it said nothing of a change."""
 IDLE_SECONDS = 300.0
 """After so long without a call a session ends, and the process with it."""
 PROBE_SECONDS, END_SECONDS, LISTEN_SECONDS = 2.0, 6.0, 5.0
-HIDES = "invisible characters that were left out"
-TEXT: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "text": {"type": "string", "description": "all that it answered as text"},
-        "content": {"type": "array", "items": {"type": "object"}, "description": "what else it answered: images, sounds, resources"},
-    },
-    "required": ["text", "content"],
-}
-"""The result of a tool that declares no schema of its own result, or one that is not of an object."""
 
 
 class Connection:
@@ -210,7 +197,7 @@ class Connection:
             # First: a change that is announced while they are listed is looked at again.
             self._stale = False
             try:
-                self.found = {tool.name: defined(tool) async for tool in _listed(self.client)}
+                self.found = {tool.name: defined(tool) async for tool in listed(self.client)}
             except BaseException:
                 self._stale = True
                 raise
@@ -228,52 +215,6 @@ class Connection:
 
 async def _unchecked(name: str, result: mcp_types.CallToolResult) -> None:
     """Let a result through."""
-
-
-async def _listed(client: Client) -> AsyncGenerator[mcp_types.Tool]:
-    cursor: str | None = None
-    for _ in range(MOST_PAGES):
-        page = await client.list_tools(cursor=cursor)
-        for tool in page.tools:
-            yield tool
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-    raise ValueError(f"its list of tools has more than {MOST_PAGES} pages")
-
-
-def defined(tool: mcp_types.Tool) -> Definition:
-    """Return what a server says of a tool, its annotations left out: they are a stranger's.
-
-    What its texts hide is left out too, and how much that is becomes a part of it, so that a person hears of it.
-    """
-    result = tool.output_schema
-    concealed = hidden([tool.description, tool.title, tool.input_schema, result])
-    return Definition(
-        name=tool.name,
-        description=visible(tool.description or tool.title or ""),
-        arguments=visible_in(tool.input_schema),
-        result=visible_in(result) if result and result.get("type") == "object" else TEXT,
-        declared={HIDES: concealed} if concealed else {},
-    )
-
-
-def difference(accepted: Definition | None, found: Definition | None) -> str:
-    """Say how a tool differs from what was accepted; empty where it does not."""
-    if accepted is None:
-        return "nobody has accepted it"
-    if found is None:
-        return "it is gone"
-    try:
-        if found.pin == accepted.pin:
-            return ""
-    except rfc8785.CanonicalizationError as error:
-        return f"its schemas have no canonical form ({error})"
-    before, now = accepted.as_json(), found.as_json()
-    return f"it has changed since it was accepted: {', '.join(PARTS.get(part, part) for part in now if now[part] != before[part])}"
-
-
-PARTS = {"declared": "what it hides"}
 
 
 def _first(error: BaseException) -> Exception:

@@ -69,13 +69,13 @@ def said(folder: Path, count: int) -> str:
     return str(path)
 
 
-async def program(*words: str) -> str:
+async def program(*words: str, logs: bytes = b"embeddings stopped for today") -> str:
     """Run the real program, which sends its log elsewhere, and return its answer."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(ROOT / "starter.py"), *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     answer, log = await process.communicate()
-    assert process.returncode == 0 and b"embeddings stopped for today" in log, log
+    assert process.returncode == 0 and logs in log, log
     return answer.decode()
 
 
@@ -108,6 +108,29 @@ async def test_an_import_keeps_every_line_and_says_which_vectors_wait_for_tomorr
         assert await allowance.reserve(tx, Terms(1_000_000, CAP), CAP - 1_280)
     found = await asyncio.to_thread(terminal, "recall", "what of boat190")
     assert "m190" in found.output and "allowance is used up" in " ".join(found.output.split())
+
+
+async def test_an_endpoint_that_gives_nothing_for_its_money_is_left_alone_and_all_say_so(
+    database: Database, owner_database_url: str, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await models.lay(owner_database_url, "letters", 3)
+    monkeypatch.setenv("PERDURE_EMBEDDING_DAY_MICROS", str(10 * CAP))
+    assert json.loads((await asyncio.to_thread(terminal, "stats", "--json")).stdout)["left_alone"] == []
+    for count in (100, 101):
+        done = json.loads((await asyncio.to_thread(terminal, "import", said(tmp_path, count), "--json")).stdout)
+        assert "gave vectors of 2 numbers and has 3 here" in done["vectors"]
+    assert (await asyncio.to_thread(terminal, "recall", "what of boat7")).exit_code == 0
+    done = json.loads(await program("memory", "import", said(tmp_path, 102), "--json", logs=b"an endpoint of embeddings is left alone"))
+    why = "the breaker of the model letters is open until"
+    assert f"102 wait in tenant default, {why}" in done["vectors"]
+
+    (left_alone,) = json.loads((await asyncio.to_thread(terminal, "stats", "--json")).stdout)["left_alone"]
+    assert left_alone.startswith(why) and left_alone.endswith("gave vectors of 2 numbers and has 3 here")
+    shown = " ".join((await asyncio.to_thread(terminal, "stats")).output.split())
+    assert left_alone in shown and "queries go by words" in shown
+    assert left_alone in " ".join((await asyncio.to_thread(terminal, "recall", "what of boat7")).output.split())
+    found = await examined(Settings())
+    assert not found.ok and found.detail.endswith(left_alone) and found.fix == "check PERDURE_EMBEDDING_BASE_URL"
 
 
 async def test_a_model_is_tried_on_the_allowance_of_who_adopts_it(database: Database, terminal: Terminal) -> None:

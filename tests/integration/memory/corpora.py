@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from database import Database, Tx
-from memory import backlog, keywords, models, succession, vectors
+from memory import backlog, models, postings, succession, vectors
 from memory.embedding import digest
 from memory.models import Model
 
@@ -40,7 +40,7 @@ async def write(tx: Tx, rows: Sequence[Row], model: Model | None = None) -> dict
     columns = [[getattr(row, name) for row in rows] for name in names]
     contents = [hashlib.sha256(f"{row.id}\0{row.body}".encode()).digest() for row in rows]
     nums = {row["id"]: row["num"] for row in await tx.fetch(INSERT, tx.tenant, *columns, contents)}
-    await keywords.add(tx, [(nums[row.id], row.body) for row in rows])
+    await postings.add(tx, [(nums[row.id], row.body) for row in rows])
     if model:
         await vectors.put(tx, model, [(nums[row.id], hashed(row.speaker, row.body), row.vector) for row in rows if row.vector is not None])
     return nums

@@ -19,8 +19,9 @@ SELECT $1, id, num, kind, speaker, session, subject, body, sha256(id::bytea), nu
     AS given (id, num, kind, speaker, session, subject, body)
 """
 VECTORS = """
-INSERT INTO {table} (tenant, fact, indexed, body_hash, e)
-SELECT $1, num, true, ''::bytea, e::halfvec FROM unnest($2::bigint[], $3::text[]) AS given (num, e)
+INSERT INTO {table} (tenant, fact, indexed, body_hash, e, scope, kind, subject, session, speaker)
+SELECT $1, num, true, ''::bytea, e::halfvec, facet(scope), facet(kind), facet(subject), facet(session), facet(speaker)
+  FROM unnest($2::bigint[], $3::text[]) AS given (num, e) JOIN fact USING (num) WHERE tenant = $1
 """
 
 

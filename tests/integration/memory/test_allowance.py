@@ -118,6 +118,48 @@ async def yesterday(owner: Any) -> None:
         await owner.execute(f"UPDATE {table} SET day = day - 1")  # noqa: S608
 
 
+async def write_off(database: Database) -> int:
+    async with database.transaction("default") as tx:
+        return await allowance.write_off(tx)
+
+
+async def forgotten(owner: Any) -> None:
+    """Make every call one that nobody can come back to."""
+    await owner.execute("UPDATE embedding_call SET at = at - $1::interval", allowance.LOST)
+
+
+async def test_what_nobody_settled_is_spent_on_its_day_after_an_hour_and_makes_room_for_nothing(database: Database, owner: Any) -> None:
+    await reserve(database, 300)
+    await reserve(database, 400)
+    await yesterday(owner)
+    lost, theirs = await reserve(database, 600), await reserve(database, 700, tenant="other")
+    assert await write_off(database) == 0
+    await forgotten(owner)
+    alive = await reserve(database, 300)
+    assert await write_off(database) == 3 and await write_off(database) == 0
+    days = "SELECT spent, reserved, tokens FROM embedding_day WHERE tenant = $1 ORDER BY day"
+    assert [tuple(row) for row in await owner.fetch(days, "default")] == [(700 * MILLION, 0, 0), (600 * MILLION, 300 * MILLION, 0)]
+    assert [tuple(row) for row in await owner.fetch(days, "other")] == [(0, 700 * MILLION, 0)]
+    assert await reserve(database, 101) is None
+    # Who comes back all the same finds it booked, and changes nothing.
+    assert [await settle(database, lost, 1), await settle(database, alive, 250)] == [False, True]
+    assert await settle(database, theirs, 1, tenant="other")
+    found = await day(database)
+    assert (found.spent, found.reserved, found.tokens) == (850 * MILLION, 0, 250)
+
+
+async def test_writing_off_and_settling_by_many_at_once_books_each_call_once(database: Database, owner: Any) -> None:
+    for _ in range(2):
+        calls = [await reserve(database, 50) for _ in range(10)]
+        await yesterday(owner)
+    await forgotten(owner)
+    done = await asyncio.gather(*(settle(database, call, 20) for call in calls), *(write_off(database) for _ in range(6)))
+    settled = sum(done[:10])
+    assert sum(done[10:]) + settled + await write_off(database) == 20
+    rows = await owner.fetch("SELECT spent, reserved FROM embedding_day ORDER BY day")
+    assert [tuple(row) for row in rows] == [(500 * MILLION, 0), ((500 - 30 * settled) * MILLION, 0)]
+
+
 async def test_each_tenant_has_a_day_of_its_own(database: Database) -> None:
     mine, theirs = await reserve(database, 1_000), await reserve(database, 1_000, tenant="other")
     assert mine is not None and theirs is not None and mine != theirs

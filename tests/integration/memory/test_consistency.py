@@ -3,7 +3,7 @@
 import pytest
 
 from database import Database
-from memory import consistency, facts, keywords, succession
+from memory import consistency, facts, keywords, postings, succession
 from memory.filters import Filter
 from memory.storing import NewFact
 from memory.writes import WriteKey
@@ -17,7 +17,8 @@ SPOILS = {
     "sources of what is gone": "INSERT INTO fact_source (tenant, fact, episode) VALUES ($1, 'nobody', 'nothing')",
     "facts without a vector of wordllama that nothing will make": "DELETE FROM vector_due WHERE tenant = $1",
     "vectors of wordllama of facts that are gone": """
-        INSERT INTO fact_vec_1 (tenant, fact, body_hash, e) VALUES ($1, 999999, 'x', array_fill(1, ARRAY[256])::real[]::halfvec)
+        INSERT INTO fact_vec_1 (tenant, fact, body_hash, e, scope, kind, subject, session, speaker)
+        VALUES ($1, 999999, 'x', array_fill(1, ARRAY[256])::real[]::halfvec, 1, 1, 0, 0, 0)
     """,
 }
 
@@ -27,7 +28,7 @@ async def test_what_does_not_agree_is_found_by_name_and_mended(database: Databas
     async with database.transaction("default") as tx:
         await succession.adopt(tx, "wordllama")
         await facts.write(tx, WriteKey("lineage", "s"), FACTS)
-        await keywords.fold(tx)
+        await postings.fold(tx)
         assert [finding.name for finding in await consistency.check(tx) if finding.count] == []
         await tx.execute(SPOILS[name], tx.tenant)
         assert name.strip() in [finding.name for finding in await consistency.check(tx) if finding.count]

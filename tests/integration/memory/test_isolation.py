@@ -31,6 +31,8 @@ from memory import (
     knobs,
     likeness,
     models,
+    neighbours,
+    postings,
     probes,
     retention,
     revisions,
@@ -177,8 +179,8 @@ async def seek(tx: Tx, dice: random.Random) -> Any:
 
 
 async def by_vector(tx: Tx, dice: random.Random) -> Any:
-    found = await vectors.nearest(tx, MODEL, vector(dice), Filter(), limit=50, knobs=Knobs(exact_only=dice.random() < 0.5))
-    return [await facts_of(tx, [num for num, _ in found.rows]), await vectors.cosines(tx, MODEL, vector(dice), await nums(tx))]
+    found = await neighbours.nearest(tx, MODEL, vector(dice), Filter(), limit=50, knobs=Knobs(exact_only=dice.random() < 0.5))
+    return [await facts_of(tx, [num for num, _ in found.rows]), await neighbours.cosines(tx, MODEL, vector(dice), await nums(tx))]
 
 
 async def facts_of(tx: Tx, given: list[int]) -> Any:
@@ -202,14 +204,14 @@ async def look(tx: Tx, dice: random.Random) -> Any:
 async def count(tx: Tx, dice: random.Random) -> Any:
     return [
         await consistency.stats(tx), await consistency.check(tx), await vectors.counts(tx, MODEL), await backlog.waiting(tx, MODEL),
-        await vectors.matching(tx, Filter(), 1000), await models.of_tenant(tx), await probes.latest(tx), await knobs.knobs(tx, MODEL.id),
+        await neighbours.matching(tx, Filter(), 1000), await models.of_tenant(tx), await probes.latest(tx), await knobs.knobs(tx, MODEL.id),
     ]  # fmt: skip
 
 
 async def unlink(tx: Tx, dice: random.Random) -> Any:
     some = dice.sample(await nums(tx), 3)
-    await keywords.remove(tx, some)
-    return await vectors.remove(tx, some), await keywords.fold(tx), await likeness.link_near(tx, await nums(tx))
+    await postings.remove(tx, some)
+    return await vectors.remove(tx, some), await postings.fold(tx), await likeness.link_near(tx, await nums(tx))
 
 
 async def converse(tx: Tx, dice: random.Random) -> Any:

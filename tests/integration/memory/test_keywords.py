@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from database import Database, Tx
-from memory import keywords, scoring
+from memory import keywords, postings, scoring
 from memory.filters import Filter
 from tests.integration.memory.corpora import Row, tenant, write
 
@@ -78,7 +78,7 @@ async def test_scores_are_bm25_whether_statistics_were_folded_or_not(
     async with database.transaction("default") as tx:
         await tx.execute("SAVEPOINT clean")
         nums = await write(tx, [Row(f"f{nth}", " ".join(body)) for nth, body in enumerate(bodies)])
-        while folds and await keywords.fold(tx):
+        while folds and await postings.fold(tx):
             pass
         got = dict(await keywords.search(tx, " ".join(query), Filter(), limit=20))
         await tx.execute("ROLLBACK TO SAVEPOINT clean")
@@ -108,48 +108,6 @@ async def test_a_narrow_filter_finds_what_frequent_words_would_hide(database: Da
     assert {num for num, _ in probed.rows} == {nums[f"f{nth}"] for nth in range(77, 5_000, 500)}
     assert {num for num, _ in listed.rows} == {num for num, _ in probed.rows}
     assert among.rows == listed.rows
-
-
-async def test_adding_again_changes_nothing(database: Database) -> None:
-    async with database.transaction("default") as tx:
-        nums = await write(tx, ROWS)
-        await keywords.add(tx, [(nums[row.id], row.body) for row in ROWS])
-        while await keywords.fold(tx):
-            pass
-        assert await tx.value("SELECT facts FROM corpus WHERE tenant = $1", tx.tenant) == len(ROWS)
-        assert await tx.value("SELECT df FROM lexeme_stat WHERE tenant = $1 AND lexeme = 'carolin'", tx.tenant) == 2
-
-
-async def test_what_is_removed_leaves_no_word_behind(database: Database) -> None:
-    async with database.transaction("default") as tx:
-        nums = await write(tx, ROWS)
-        while await keywords.fold(tx):
-            pass
-        assert await keywords.remove(tx, [nums["f0"], nums["f1"]]) == 2
-        for table, column in (
-            ("posting", "lexeme"),
-            ("lexeme_stat", "lexeme"),
-            ("word_change", "lexemes::text"),
-            ("fact_words", "lexemes::text"),
-        ):
-            left = await tx.value(f"SELECT count(*) FROM {table} WHERE tenant = $1 AND {column} LIKE '%carolin%'", tx.tenant)  # noqa: S608
-            assert left == 0, table
-        assert await tx.value("SELECT facts FROM corpus WHERE tenant = $1", tx.tenant) == 2
-    assert await found(database, "Caroline") == []
-
-
-async def test_statistics_do_not_drift_over_writes_removals_and_folds(database: Database) -> None:
-    async with database.transaction("default") as tx:
-        nums = await write(tx, ROWS)
-        await keywords.fold(tx)
-        more = await write(tx, [Row("f9", "mountain mountain agency"), Row("f10", "the")])
-        await keywords.remove(tx, [nums["f2"], more["f9"]])
-        kept = await tx.fetch("SELECT lexeme, df FROM lexeme_stat WHERE tenant = $1 ORDER BY 1", tx.tenant)
-        counted = await tx.fetch("SELECT lexeme, count(*) AS df FROM posting WHERE tenant = $1 GROUP BY 1 ORDER BY 1", tx.tenant)
-        assert [tuple(row) for row in kept] == [tuple(row) for row in counted]
-        sums = await tx.row("SELECT count(*) AS facts, sum(words) AS words FROM fact_words WHERE tenant = $1", tx.tenant)
-        corpus = await tx.row("SELECT facts, words FROM corpus WHERE tenant = $1", tx.tenant)
-        assert sums and corpus and tuple(corpus) == tuple(sums)
 
 
 async def test_current_results_hold_nothing_superseded_or_over_and_the_past_does(database: Database) -> None:

@@ -10,7 +10,7 @@ from activities.asking import Asking
 from activities.indexer import Indexer
 from contracts.errors import BadInput, PermanentError, TransientError
 from database import Database
-from memory import backlog, facts, keywords, models, succession, vectors
+from memory import backlog, facts, models, neighbours, postings, succession, vectors
 from memory.embedding import PACKAGED, Packaged, digest
 from memory.search import search
 from memory.storing import NewFact
@@ -116,7 +116,7 @@ async def test_a_model_is_built_shadowed_switched_to_and_taken_back_under_querie
     async with database.transaction("default") as tx:
         # What came while the other one was in use is in this one too.
         active = await models.active(tx)
-        assert active and await vectors.cosines(tx, active, (await old.embed(["lighthouses"]))[0], list(more.values()))
+        assert active and await neighbours.cosines(tx, active, (await old.embed(["lighthouses"]))[0], list(more.values()))
 
 
 async def _ask_on(asking: Asking, stop: asyncio.Event) -> int:
@@ -236,4 +236,4 @@ async def test_two_indexers_embed_each_fact_once(database: Database, owner_datab
     async with database.transaction("default") as tx:
         active = await models.active(tx)
         assert active and await vectors.counts(tx, active) == (1_200, 0)
-        assert await keywords.fold(tx) == 0
+        assert await postings.fold(tx) == 0

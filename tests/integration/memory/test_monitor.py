@@ -21,7 +21,8 @@ SELECT v.fact, v.e <=> $2::real[]::halfvec AS distance FROM fact_vec_7 v JOIN fa
  WHERE v.tenant = $1 AND v.indexed AND {condition} ORDER BY v.e <=> $2::real[]::halfvec LIMIT $3
 """
 GROW = """
-INSERT INTO fact_vec_7 (tenant, fact, body_hash, e) SELECT $1, 10000 + n, '', e FROM fact_vec_7, generate_series(1, 20) AS n
+INSERT INTO fact_vec_7 (tenant, fact, body_hash, e, scope, kind, subject, session, speaker)
+SELECT $1, 10000 + n, '', e, scope, kind, subject, session, speaker FROM fact_vec_7, generate_series(1, 20) AS n
  WHERE tenant = $1 AND fact = 1
 """
 BARE = Knobs(ef_search=10, exact_below=0)

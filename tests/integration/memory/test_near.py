@@ -1,5 +1,6 @@
 """Near-duplicates on a real Postgres: what came in in bulk is linked behind it, to the older one, and nothing is merged."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from activities.indexer import Indexer
 from channels.imports import Importer
 from database import Database
-from memory import likeness, revisions
+from memory import erasure, likeness, revisions
 from memory.embedding import Packaged
 from memory.storing import NewFact
 from memory.writes import WriteKey
@@ -22,6 +23,7 @@ SAID = (
     line("short", "a red boat"),
     line("shorter", "the red boat"),
 )
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NEAR = "SELECT id, near FROM fact WHERE tenant = $1 AND near IS NOT NULL ORDER BY id"
 
 
@@ -76,3 +78,42 @@ async def test_a_word_that_is_in_many_facts_hides_no_neighbour_among_the_newest(
     await Importer(database, write(tmp_path, *crowd, *SAID[:2]), "default", may_create=True).keep_good()
     await indexer.drain("default")
     assert (await near(database))["closer"] == "first"
+
+
+async def waiting(database: Database, count: int) -> None:
+    """Return once so many wait for a lock."""
+    async with asyncio.timeout(60):
+        while True:
+            async with database.transaction("default") as tx:
+                if await tx.value(WAITING) >= count:
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def test_two_that_link_the_same_facts_in_opposite_orders_and_an_erasure_behind_them_all_end_well(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERDURE_SECRET_MEMORY_KEY", "a key")
+    said = [SAID[0], *(line(f"said{nth}", f"{LETTER} word{nth}") for nth in range(6)), line("named", "Zelda Quimby came", speaker="bob")]
+    await Importer(database, write(tmp_path, *said), "default", may_create=True).keep_good()
+
+    async def link(nums: list[int]) -> int:
+        async with database.transaction("default") as tx:
+            return await likeness.link_near(tx, nums)
+
+    async def forget() -> None:
+        async with database.transaction("default") as tx:
+            await erasure.forget(tx, "Zelda Quimby", "", "ann")
+
+    async with database.transaction("default") as tx:
+        rows = await tx.fetch("SELECT num FROM fact WHERE tenant = $1 AND id LIKE 'said%' ORDER BY num", tx.tenant)
+        nums = [row["num"] for row in rows]
+        # Both have begun, and neither can have locked all, before either goes on.
+        await tx.execute("SELECT FROM fact WHERE tenant = $1 AND num = $2 FOR NO KEY UPDATE", tx.tenant, nums[3])
+        linking = [asyncio.create_task(link(order)) for order in (nums, nums[::-1])]
+        await waiting(database, 2)
+        forgetting = asyncio.create_task(forget())
+        await waiting(database, 3)
+    assert sorted(await asyncio.gather(*linking)) == [0, 6]
+    await forgetting
+    assert await near(database) == {f"said{nth}": "first" for nth in range(6)}

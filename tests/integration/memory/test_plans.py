@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from database import SEARCH_PATH, Database, Tx
-from memory import keywords, planning, search, vectors
+from memory import keywords, neighbours, planning, search
 from memory.filters import Filter
 from memory.keywords import Words
 from memory.knobs import Knobs
@@ -205,14 +205,14 @@ async def test_a_filter_that_leaves_few_facts_is_looked_up_by_pairs(filled: tupl
 async def test_the_count_of_a_filter_stops_at_its_bound(filled: tuple[Database, Model]) -> None:
     database, _ = filled
     async with database.transaction("default") as tx:
-        assert await vectors.matching(tx, Filter(), 101) == 101
-        assert await vectors.matching(tx, Filter(speakers=("s7",)), 8_001) == FACTS // 100
+        assert await neighbours.matching(tx, Filter(), 101) == 101
+        assert await neighbours.matching(tx, Filter(speakers=("s7",)), 8_001) == FACTS // 100
 
 
 async def test_exact_search_compares_what_the_filter_leaves_and_never_asks_the_index(filled: tuple[Database, Model]) -> None:
     database, model = filled
     async with database.transaction("default") as tx, aside(tx, by_index(Knobs())):
-        query, arguments = vectors.exact(tx, model, ASKED, Filter(speakers=("s7",)), 10)
+        query, arguments = neighbours.exact(tx, model, ASKED, Filter(speakers=("s7",)), 10)
         steps = await explained(tx, query, arguments)
     assert {table: len(names) for table, names in partitions(steps).items()} == {model.table: 1, "fact": 1}
     assert not [step for step in steps if "_e_idx" in step.get("Index Name", "") or "near" in step.get("Index Name", "")]
@@ -220,22 +220,30 @@ async def test_exact_search_compares_what_the_filter_leaves_and_never_asks_the_i
     assert compared["Actual Rows"] == FACTS / 100
 
 
-async def test_codes_are_read_from_the_primary_key_and_only_the_likeliest_vectors_from_the_table(filled: tuple[Database, Model]) -> None:
+@pytest.mark.parametrize(
+    ("gathered", "key"), [(False, "_pkey"), (True, "_in_tenant_kind_fact_indexed_code_idx")], ids=["walked", "gathered"]
+)
+async def test_codes_are_read_from_an_index_alone_and_only_the_likeliest_vectors_from_the_table(
+    filled: tuple[Database, Model], gathered: bool, key: str
+) -> None:
     database, model = filled
     async with database.transaction("default") as tx, aside(tx, by_index(Knobs())):
-        query, arguments = vectors.coded(tx, model, ASKED, Filter(kinds=("k1",)), 10, 100)
+        query, arguments = neighbours.coded(tx, model, ASKED, Filter(kinds=("k1",)), 10, 100, gathered=gathered)
         steps = await explained(tx, query, arguments)
     assert {table: len(names) for table, names in partitions(steps).items()} == {model.table: 1, "fact": 1}
     codes, compared = of_vectors(steps, model)
     assert (codes["Node Type"], codes["Actual Rows"], codes["Actual Loops"]) == ("Index Only Scan", FACTS / 2, 1)
     assert (compared["Node Type"], compared["Actual Rows"], compared["Actual Loops"]) == ("Index Scan", 100, 1)
-    assert all(step["Index Name"].endswith("_pkey") for step in (codes, compared))
+    assert codes["Index Name"].endswith(key) and compared["Index Name"].endswith("_pkey")
+    # What is found is checked one by one, and no more of it than is wanted.
+    (checked,) = [step for step in steps if str(step.get("Index Name", "")).endswith("tenant_num_idx")]
+    assert checked["Actual Loops"] == 10
 
 
 async def test_approximate_search_asks_the_index_of_one_partition(filled: tuple[Database, Model]) -> None:
     database, model = filled
     async with database.transaction("default") as tx, aside(tx, by_index(Knobs())):
-        query, arguments = vectors.approximate(tx, model, ASKED, Filter(kinds=("k1",)), 10)
+        query, arguments = neighbours.approximate(tx, model, ASKED, Filter(kinds=("k1",)), 10)
         steps = await explained(tx, query, arguments)
     assert {table: len(names) for table, names in partitions(steps).items()} == {model.table: 1, "fact": 1}
     near = of_vectors(steps, model)
@@ -248,7 +256,7 @@ async def test_settings_of_a_search_end_with_it(filled: tuple[Database, Model]) 
     names = ("enable_sort", "enable_hashjoin", "plan_cache_mode", "jit", "join_collapse_limit")
     async with database.transaction("default") as tx:
         before = [await tx.value(f"SHOW {name}") for name in names]
-        await vectors.nearest(tx, model, ASKED, Filter(), limit=10, knobs=Knobs(exact_below=10))
-        await vectors.nearest(tx, model, ASKED, Filter(speakers=("s7",)), limit=10, knobs=Knobs(exact_below=50))
+        await neighbours.nearest(tx, model, ASKED, Filter(), limit=10, knobs=Knobs(exact_below=10))
+        await neighbours.nearest(tx, model, ASKED, Filter(speakers=("s7",)), limit=10, knobs=Knobs(exact_below=50))
         await keywords.search(tx, "mak", Filter(), limit=3)
         assert [await tx.value(f"SHOW {name}") for name in names] == before

@@ -9,9 +9,10 @@ import pytest
 
 from contracts.errors import BadInput
 from database import Database
-from memory import backlog, keywords, models, succession, tombstones, vectors
+from memory import backlog, models, neighbours, postings, succession, tombstones, vectors
 from memory.filters import Filter
 from memory.knobs import Knobs
+from memory.planning import aside, by_index
 from tests.integration.memory import corpora
 from tests.integration.memory.corpora import DIMS, Row
 
@@ -34,7 +35,7 @@ async def test_a_vector_is_found_before_the_index_has_it_and_after(database: Dat
         nums = await corpora.write(tx, given, model)
     for _ in ("fresh", "indexed"):
         async with database.transaction("default") as tx:
-            near = await vectors.nearest(tx, model, given[7].vector or [], Filter(), limit=3, knobs=ALWAYS_INDEX)
+            near = await neighbours.nearest(tx, model, given[7].vector or [], Filter(), limit=3, knobs=ALWAYS_INDEX)
         assert (near.mode, near.rows[0][0], round(near.rows[0][1], 3)) == ("ann", nums["f7"], 1.0)
         await corpora.flip(database, model)
 
@@ -48,13 +49,13 @@ async def test_few_rows_are_compared_more_are_told_apart_by_codes_and_many_are_a
     await corpora.flip(database, model)
     asked, few = given[3].vector or [], Filter(kinds=("k3",))
     async with database.transaction("default") as tx:
-        assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=199))).mode == "ann"
-        exact = await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=199))
+        assert (await neighbours.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=199))).mode == "ann"
+        exact = await neighbours.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=199))
         assert (exact.mode, exact.searched) == ("exact", 60)
-        codes = await vectors.nearest(tx, model, asked, few, limit=1, knobs=Knobs(exact_below=20, ef_search=5))
+        codes = await neighbours.nearest(tx, model, asked, few, limit=1, knobs=Knobs(exact_below=20, ef_search=5))
         assert (codes.mode, codes.searched) == ("codes", 20)
-        assert (await vectors.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=19))).mode == "ann"
-        assert (await vectors.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=0, exact_only=True))).mode == "exact"
+        assert (await neighbours.nearest(tx, model, asked, few, limit=5, knobs=Knobs(exact_below=19))).mode == "ann"
+        assert (await neighbours.nearest(tx, model, asked, Filter(), limit=5, knobs=Knobs(exact_below=0, exact_only=True))).mode == "exact"
 
 
 async def test_the_nearest_code_leads_to_the_nearest_vector_whether_the_index_has_it_or_not(
@@ -65,7 +66,7 @@ async def test_the_nearest_code_leads_to_the_nearest_vector_whether_the_index_ha
         nums = await corpora.write(tx, given, model)
         knobs = Knobs(exact_below=200, ef_search=5)
         for row in given[::40]:
-            near = await vectors.nearest(tx, model, row.vector or [], Filter(), limit=1, knobs=knobs)
+            near = await neighbours.nearest(tx, model, row.vector or [], Filter(), limit=1, knobs=knobs)
             assert (near.mode, near.searched, near.rows[0][0], round(near.rows[0][1], 3)) == ("codes", 20, nums[row.id], 1.0)
 
 
@@ -73,8 +74,8 @@ async def test_codes_that_let_everything_pass_find_what_exact_search_does(databa
     given, made = rows(300), corpora.clustered(1, seed=3)[0].tolist()
     async with database.transaction("default") as tx:
         await corpora.write(tx, given, model)
-        exact = await vectors.nearest(tx, model, made, Filter(), limit=20, knobs=Knobs())
-        codes = await vectors.nearest(tx, model, made, Filter(), limit=20, knobs=Knobs(exact_below=100))
+        exact = await neighbours.nearest(tx, model, made, Filter(), limit=20, knobs=Knobs())
+        codes = await neighbours.nearest(tx, model, made, Filter(), limit=20, knobs=Knobs(exact_below=100))
     assert (exact.mode, codes.mode) == ("exact", "codes") and exact.rows == codes.rows
 
 
@@ -82,15 +83,65 @@ async def test_codes_that_tell_nothing_give_way_to_exact_search(database: Databa
     made = np.abs(np.random.default_rng(1).standard_normal((600, DIMS)))
     async with database.transaction("default") as tx:
         nums = await corpora.write(tx, [Row(f"f{nth}", f"word{nth}", vector=made[nth].tolist()) for nth in range(600)], model)
-        near = await vectors.nearest(tx, model, made[5].tolist(), Filter(), limit=10, knobs=Knobs(exact_below=300, ef_search=10))
+        near = await neighbours.nearest(tx, model, made[5].tolist(), Filter(), limit=10, knobs=Knobs(exact_below=300, ef_search=10))
     assert (near.mode, near.searched, near.capped, near.rows[0][0]) == ("exact", 600, True, nums["f5"])
+
+
+async def test_the_codes_of_one_field_lead_to_what_the_key_of_all_leads_to(database: Database, model: models.Model) -> None:
+    random = np.random.default_rng(8)
+    given = [
+        Row(row.id, row.body, "wide", f"k{random.integers(4)}", *(f"{one}{random.integers(3)}" for one in "bst"), row.vector)
+        for row in rows(900)
+    ]
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, given[:600], model)
+    await corpora.flip(database, model)
+    async with database.transaction("default") as tx:
+        # Some are in the index, some are not, and some are believed no more.
+        await corpora.write(tx, given[600:], model)
+        await tx.execute("UPDATE fact SET superseded_at = clock_timestamp() WHERE tenant = $1 AND num % 5 = 0", tx.tenant)
+        before = await tx.value("SELECT max(recorded_at) FROM fact WHERE tenant = $1", tx.tenant)
+        asked = [
+            Filter(scopes=("wide",)), Filter(kinds=("k1", "k3", "k1")), Filter(subjects=("b2",)), Filter(sessions=("s0", "none")),
+            Filter(speakers=("t1",)), Filter(speakers=("t1",), as_of=before), Filter(kinds=("nobody",)),
+        ]  # fmt: skip
+        for filter in asked:
+            assert filter.alone
+            for vector in random.standard_normal((5, DIMS)).tolist():
+                async with aside(tx, by_index(Knobs())):
+                    one, other = [
+                        await tx.fetch(query, *arguments)
+                        for query, arguments in (
+                            neighbours.coded(tx, model, vector, filter, 10, 900, gathered=gathered) for gathered in (True, False)
+                        )
+                    ]
+                assert [row["fact"] for row in one] == [row["fact"] for row in other]
+                assert len(one) == (10 if filter.kinds != ("nobody",) else 0)
+
+
+@pytest.mark.parametrize("gone", [30, 15])
+async def test_facts_that_are_believed_no_more_do_not_keep_codes_from_those_that_are(
+    database: Database, model: models.Model, gone: int
+) -> None:
+    given = rows(400)
+    async with database.transaction("default") as tx:
+        nums = await corpora.write(tx, given, model)
+        near = [
+            row.id for row in sorted(given, key=lambda row: -float(np.dot(row.vector or [], given[3].vector or []))) if row.kind == "k3"
+        ]
+        await tx.execute("UPDATE fact SET superseded_at = clock_timestamp() WHERE tenant = $1 AND id = ANY($2)", tx.tenant, near[:gone])
+        knobs = Knobs(exact_below=30, ef_search=5)
+        found = await neighbours.nearest(tx, model, given[3].vector or [], Filter(kinds=("k3",)), limit=5, knobs=knobs)
+    assert found.mode in ("codes", "exact") and len(found.rows) == 5
+    # The nearest of those that are left: 20 likely ones would have had none of them, or five of any kind.
+    assert found.rows[0][0] == nums[near[gone]]
 
 
 async def test_exact_search_is_exact(database: Database, model: models.Model) -> None:
     given, made = rows(400), corpora.clustered(400)
     async with database.transaction("default") as tx:
         nums = await corpora.write(tx, given, model)
-        near = await vectors.nearest(tx, model, made[5].tolist(), Filter(kinds=("k5",)), limit=7, knobs=Knobs())
+        near = await neighbours.nearest(tx, model, made[5].tolist(), Filter(kinds=("k5",)), limit=7, knobs=Knobs())
     wanted = corpora.true_nearest(made, made[5], range(5, 400, 10), 7)
     assert {fact for fact, _ in near.rows} == {nums[f"f{nth}"] for nth in wanted}
 
@@ -102,7 +153,7 @@ async def test_an_index_that_gives_out_too_early_is_made_good_by_exact_search(da
     await corpora.flip(database, model)
     narrow = Knobs(exact_below=0, ef_search=1, max_scan_tuples=1)
     async with database.transaction("default") as tx:
-        near = await vectors.nearest(tx, model, given[0].vector or [], Filter(kinds=("k3",)), limit=20, knobs=narrow)
+        near = await neighbours.nearest(tx, model, given[0].vector or [], Filter(kinds=("k3",)), limit=20, knobs=narrow)
     assert (near.mode, near.capped, len(near.rows)) == ("exact", True, 20)
 
 
@@ -121,7 +172,7 @@ async def test_every_filter_gets_as_many_rows_as_match(database: Database, model
             knobs = Knobs(
                 exact_below=int(random.integers(30)), ef_search=int(random.integers(1, 50)), max_scan_tuples=int(random.integers(1, 300))
             )
-            near = await vectors.nearest(tx, model, random.standard_normal(DIMS).tolist(), filter, limit=10, knobs=knobs)
+            near = await neighbours.nearest(tx, model, random.standard_normal(DIMS).tolist(), filter, limit=10, knobs=knobs)
             assert len(near.rows) == min(10, matching), (filter, knobs)
 
 
@@ -148,7 +199,7 @@ async def test_what_is_no_vector_of_the_model_is_refused_whole(
         with pytest.raises(BadInput, match=says):
             await vectors.put(tx, model, [(nums["a"], ONE, GOOD), (nums["b"], ONE, vector)])
         with pytest.raises(BadInput, match=says):
-            await vectors.nearest(tx, model, vector, Filter(), limit=3, knobs=Knobs())
+            await neighbours.nearest(tx, model, vector, Filter(), limit=3, knobs=Knobs())
         assert await vectors.counts(tx, model) == (0, 0)
 
 
@@ -157,7 +208,7 @@ async def test_a_vector_that_is_kept_stays_and_a_fact_that_is_gone_gets_none(dat
         nums = await corpora.write(tx, [Row("a", "one")])
         assert await vectors.put(tx, model, [(nums["a"], ONE, GOOD), (nums["a"] + 999, ONE, GOOD)]) == 1
         assert await vectors.put(tx, model, [(nums["a"], ONE, [-one for one in GOOD])]) == 0
-        assert (await vectors.cosines(tx, model, GOOD, [nums["a"]]))[nums["a"]] == pytest.approx(1)
+        assert (await neighbours.cosines(tx, model, GOOD, [nums["a"]]))[nums["a"]] == pytest.approx(1)
         assert await backlog.waiting(tx, model) == 0
 
 
@@ -177,7 +228,7 @@ async def test_an_erasure_takes_the_vector_that_is_being_written_too(database: D
 
 async def _erase(database: Database, nums: list[int]) -> dict[str, int]:
     async with database.transaction("default") as tx:
-        await keywords.remove(tx, nums)
+        await postings.remove(tx, nums)
         gone = await vectors.remove(tx, nums)
         await tx.execute("DELETE FROM fact WHERE tenant = $1 AND num = ANY($2::bigint[])", tx.tenant, nums)
         return gone
@@ -226,9 +277,9 @@ async def test_no_tenant_finds_anothers_vectors(database: Database, model: model
     async with database.transaction("default") as tx:
         await corpora.write(tx, [Row("b", "two", vector=[-1.0, *GOOD[1:]])], model)
         for knobs in (Knobs(), ALWAYS_INDEX):
-            near = await vectors.nearest(tx, model, GOOD, Filter(), limit=5, knobs=knobs)
+            near = await neighbours.nearest(tx, model, GOOD, Filter(), limit=5, knobs=knobs)
             assert len(near.rows) == 1 and near.rows[0][0] not in theirs.values()
-        assert await vectors.cosines(tx, model, GOOD, list(theirs.values())) == {}
+        assert await neighbours.cosines(tx, model, GOOD, list(theirs.values())) == {}
         assert await vectors.remove(tx, list(theirs.values())) == dict.fromkeys(await models.tables(tx), 0)
 
 

@@ -17,7 +17,7 @@ async def test_a_transient_failure_is_tried_again_with_the_same_key(house: House
 
 
 async def test_a_step_that_stays_busy_is_given_up_as_failed_with_its_last_message(house_of: HouseOf) -> None:
-    async with house_of(limits={**IMPATIENT["limits"], "replans": 0}) as house:
+    async with house_of(limits={**IMPATIENT["limits"], "act_seconds": 10, "replans": 0}) as house:
         found = await house.run(plan(step("a", note="one", fail="transient")))
         assert found.run.status == "failed" and found.run.summary == "1 failed; a failed"
         assert (found.steps[0].status, found.steps[0].detail) == ("failed", "told to be busy")

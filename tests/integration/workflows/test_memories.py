@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from activities.memories import Memories
-from activities.reconcile import start_undo
+from activities.undo_workflow import start_undo
 from contracts.effects import UndoStart
 from ledger import orders
 from ledger.orders import Order
@@ -15,7 +15,7 @@ from memory.embedding import PACKAGED, PACKAGED_DIMS
 from memory.sessions import Turn
 from memory.storing import NewFact
 from memory.writes import WriteKey
-from policies.automation import Recall
+from policies.agents import Recall
 from tests.house import House, plan, statuses, step
 from tests.integration.workflows.conftest import HouseOf
 

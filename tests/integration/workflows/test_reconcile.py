@@ -7,7 +7,8 @@ import pytest
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
 import worker
-from activities.reconcile import Reconciling, alive
+from activities.reconcile import Reconciling
+from activities.undo_workflow import alive
 from contracts import names
 from contracts.upkeep import Finding, ReconcileRequest, ReconcileResult
 from ledger import orders, runs

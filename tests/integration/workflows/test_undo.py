@@ -9,7 +9,8 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
 import worker
-from activities.reconcile import Reconciling, start_undo
+from activities.reconcile import Reconciling
+from activities.undo_workflow import start_undo
 from contracts import names
 from contracts.effects import UndoCarried, UndoResult, UndoStart
 from contracts.errors import BadInput

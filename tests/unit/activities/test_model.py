@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from activities.model import Model, ModelFault, Reply
 from contracts.errors import PermanentError
 from devstack.scripted_model import ScriptedModel, serving
-from policies.automation import Route
+from policies.agents import Route
 from policies.prices import Tokens
 from settings import Settings
 from worker import model_of

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from activities.requests import ends, rungs, terms
-from policies.automation import Approvals
+from policies.approvals import Approvals
 from policies.bundles import Bundle
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

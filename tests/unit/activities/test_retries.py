@@ -20,7 +20,7 @@ from activities.interceptor import Boundary
 from activities.model import Model, ModelFault
 from contracts.errors import PermanentError, TransientError
 from devstack.scripted_model import serving
-from policies.automation import Route
+from policies.agents import Route
 from settings import ROOT, Settings
 from worker import model_of
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from contracts.errors import BadInput
-from contracts.schemas import MATCHED_LENGTH, MOST_DEPTH, MOST_PATTERNS, Checker, schema_errors
+from contracts.keywords import MATCHED_LENGTH, MOST_PATTERNS
+from contracts.schemas import MOST_DEPTH, Checker, schema_errors
 
 EVIL = "^(a+)+$"
 MANY: dict[str, Any] = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}

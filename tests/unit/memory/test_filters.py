@@ -65,3 +65,18 @@ def test_a_filter_that_cannot_be_read_names_the_field(given: dict[str, Any], say
 
 def test_what_no_row_can_hold_is_asked_for_as_what_stands_in_its_place() -> None:
     assert read({"subjects": ["a\0b", "\ud800"]}) == Filter(subjects=("a\ufffdb", "?"))
+
+
+@pytest.mark.parametrize(
+    ("filter", "alone"),
+    [
+        (Filter(), None),
+        (Filter(kinds=("a", "b")), "kind"),
+        (Filter(kinds=("a",), as_of=datetime(2026, 1, 1, tzinfo=UTC)), "kind"),
+        (Filter(kinds=("a",), since=datetime(2026, 1, 1, tzinfo=UTC)), None),
+        (Filter(kinds=("a",), speakers=("b",)), None),
+        (Filter(sessions=("", "s")), None),
+    ],
+)
+def test_a_filter_says_which_field_it_is_about_where_it_is_about_one(filter: Filter, alone: str | None) -> None:
+    assert filter.alone == alone

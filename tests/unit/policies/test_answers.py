@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field
 
 from contracts.errors import BadInput
+from policies.agents import Agent
 from policies.answers import FORM, MAX_ANSWER, Answer, Shape, answer_schema, parse
-from policies.automation import Agent
 
 JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),

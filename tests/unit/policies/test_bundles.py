@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from contracts.errors import BadConfiguration
-from policies.automation import Approvals, Automation
+from policies.approvals import Approvals
+from policies.automation import Automation
 from policies.bundles import Bundle, load
 from settings import ROOT
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import NoPrice
-from policies.automation import Price, Route
+from policies.agents import Price, Route
 from policies.prices import MILLION, Tokens, cost, worst_case
 
 MODELS = ["gpt-4o-mini", "gpt-4o", "claude-sonnet-4-0", "gemini-2.5-pro"]
