@@ -43,12 +43,15 @@ class Filter:
         return any(getattr(self, name) for name in (*COLUMNS, "since", "until"))
 
     @property
-    def alone(self) -> str | None:
-        """Return the one column whose values it lists, where it says nothing else but ``as_of``; None also where one of them is empty."""
-        listed = [name for name in COLUMNS if getattr(self, name)]
-        if len(listed) != 1 or self.since or self.until or "" in getattr(self, listed[0]):
-            return None
-        return COLUMNS[listed[0]]
+    def facets(self) -> dict[str, int]:
+        """Return the columns whose values it lists, each with its place among the parameters of `columns`.
+
+        Empty where it lists none, and where it says what a vector's row cannot: when something was said, or that it says nothing.
+        """
+        listed = {name: column for name, column in COLUMNS.items() if getattr(self, name)}
+        if self.since or self.until or any("" in getattr(self, name) for name in listed):
+            return {}
+        return {column: place for place, column in enumerate(listed.values())}
 
     def columns(self, first: int) -> tuple[str, list[Any]]:
         """Return the condition on what a fact says of itself, whatever the time; parameters begin at ``$first``."""

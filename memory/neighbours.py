@@ -42,13 +42,20 @@ PLACE = f"(code <~> binary_quantize($2::real[]::halfvec)::bit({{dims}}))::bigint
 WALKED = """
 SELECT {place} FROM {table} WHERE tenant = $1 AND fact = ANY(ARRAY(SELECT f.num FROM fact f WHERE f.tenant = $1 AND {filter}))
 """
-# Of a filter by one field: the codes of each of its values stand side by side, whatever the time; what does not hold now is left out later.
+# Of a filter by fields: the codes of each value of one of them stand side by side, with what the others say, whatever the time; what does
+# not hold now is left out later.
 GATHERED = """
-SELECT v.place FROM (SELECT DISTINCT facet(value) AS value FROM unnest($3::text[]) AS value) AS asked CROSS JOIN LATERAL (
-    SELECT {place} FROM {table} WHERE tenant = $1 AND {part} AND {field} >= asked.value AND {field} <= asked.value AND {field} <> 0
+SELECT v.place FROM (SELECT DISTINCT facet(value) AS value FROM unnest({values}) AS value) AS asked CROSS JOIN LATERAL (
+    SELECT {place} FROM {table}
+     WHERE tenant = $1 AND {part} AND {field} >= asked.value AND {field} <= asked.value AND {field} <> 0 {others}
      ORDER BY {field} OFFSET 0
 ) AS v
 """
+OTHER = "AND {field} = ANY(ARRAY(SELECT facet(value) FROM unnest({values}) AS value))"
+NARROWEST = ("subject", "session", "speaker", "kind", "scope")
+"""Fields, the one first whose values leave the fewest facts as a rule."""
+# Of no filter: the codes of all stand in the key.
+EVERY = "(SELECT {place} FROM {table} WHERE tenant = $1 AND {part} ORDER BY fact OFFSET 0)"
 PARTS = ("indexed", "NOT indexed")
 AT_EDGE = 0.1
 """The share of what codes found that may come from the farthest quarter of what was compared: more, and there was more beyond it."""
@@ -100,17 +107,28 @@ def exact(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int)
 def coded(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int, compared: int, *, gathered: bool) -> tuple[str, list[Any]]:
     """Return the query that compares those vectors which the filter leaves whose codes are nearest, and its arguments.
 
-    gathered: the codes are read where those of the filter's one field stand side by side; then some may be of facts that hold no more.
+    gathered: the codes are read where they stand side by side; then some may be of facts that hold no more.
     """
     condition, values = filter.sql(3)
     named = {"table": model.table, "dims": model.dims}
     place = PLACE.format(**named)
     if gathered:
-        listed = " UNION ALL ".join(GATHERED.format(place=place, part=part, field=filter.alone, **named) for part in PARTS)
+        by = _by(filter, 3)
+        listed = " UNION ALL ".join((GATHERED if by else EVERY).format(place=place, part=part, **named, **by) for part in PARTS)
     else:
         listed = WALKED.format(place=place, filter=condition, **named)
     bounds = {"fact": 2**BITS - 1, "compared": max(compared, limit), "limit": limit}
     return CODED.format(listed=listed, met=MET.format(filter=condition), **named, **bounds), [tx.tenant, vector, *values]
+
+
+def _by(filter: Filter, first: int) -> dict[str, str]:
+    """Return the field by which the codes of a filter are gathered, its values, and what the others must be; parameters as in `sql`."""
+    values = {field: f"${first + place}::text[]" for field, place in filter.facets.items()}
+    if not values:
+        return {}
+    field = next(field for field in NARROWEST if field in values)
+    others = " ".join(OTHER.format(field=other, values=given) for other, given in values.items() if other != field)
+    return {"field": field, "values": values[field], "others": others}
 
 
 def approximate(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int) -> tuple[str, list[Any]]:
@@ -148,7 +166,7 @@ async def nearest_of(tx: Tx, model: Model, embedding: Sequence[float], filter: F
 
 
 async def _by_codes(tx: Tx, model: Model, vector: list[float], filter: Filter, limit: int, compared: int) -> list[Any]:
-    if filter.alone:
+    if filter.facets or not filter.narrow:
         query, arguments = coded(tx, model, vector, filter, limit, compared, gathered=True)
         rows = await tx.fetch(query, *arguments)
         # Else much of what was likely holds no more, and stood in the way of what does.

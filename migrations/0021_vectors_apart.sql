@@ -1,6 +1,6 @@
 -- Vectors that the index has taken in are kept apart from those that it has not: they come into their place once, and leave no dead
 -- versions of themselves behind there, which made the table twice as large and its key three times. And their codes stand side by side
--- for each value of a field, so that a filter by one reads those it leaves, and not the key of all.
+-- for each value of a field, with the other fields, so that a filter reads what one of its fields leaves, and not the key of all.
 
 DROP FUNCTION lay_vectors(integer, text, integer), lay_bare_vectors(integer, text, integer), code_vectors(text, integer);
 
@@ -14,6 +14,7 @@ CREATE FUNCTION lay_vectors(number integer, name text, dims integer) RETURNS voi
 DECLARE
     laid text := 'fact_vec_' || number;
     part text;
+    fields text[] := ARRAY['scope', 'kind', 'subject', 'session', 'speaker'];
     field text;
 BEGIN
     EXECUTE format(
@@ -32,9 +33,10 @@ BEGIN
         EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES IN (false)', part || '_fresh', part);
     END LOOP;
     EXECUTE format('CREATE INDEX %I ON %I USING hnsw (e halfvec_cosine_ops) WITH (m = 16, ef_construction = 100) WHERE indexed', laid || '_near', laid);
-    FOREACH field IN ARRAY ARRAY['scope', 'kind', 'subject', 'session', 'speaker'] LOOP
+    FOREACH field IN ARRAY fields LOOP
         EXECUTE format(
-            'CREATE INDEX %1$I ON %2$I (tenant, %3$I) INCLUDE (fact, indexed, code) WHERE %3$I <> 0', laid || '_of_' || field, laid, field
+            'CREATE INDEX %1$I ON %2$I (tenant, %3$I) INCLUDE (fact, indexed, code, %4$s) WHERE %3$I <> 0',
+            laid || '_of_' || field, laid, field, array_to_string(array_remove(fields, field), ', ')
         );
     END LOOP;
     EXECUTE format('COMMENT ON TABLE %I IS %L', laid, jsonb_build_object('name', name, 'dims', dims)::text);

@@ -87,7 +87,7 @@ async def test_codes_that_tell_nothing_give_way_to_exact_search(database: Databa
     assert (near.mode, near.searched, near.capped, near.rows[0][0]) == ("exact", 600, True, nums["f5"])
 
 
-async def test_the_codes_of_one_field_lead_to_what_the_key_of_all_leads_to(database: Database, model: models.Model) -> None:
+async def test_codes_that_are_gathered_lead_to_what_the_key_of_all_leads_to(database: Database, model: models.Model) -> None:
     random = np.random.default_rng(8)
     given = [
         Row(row.id, row.body, "wide", f"k{random.integers(4)}", *(f"{one}{random.integers(3)}" for one in "bst"), row.vector)
@@ -104,9 +104,10 @@ async def test_the_codes_of_one_field_lead_to_what_the_key_of_all_leads_to(datab
         asked = [
             Filter(scopes=("wide",)), Filter(kinds=("k1", "k3", "k1")), Filter(subjects=("b2",)), Filter(sessions=("s0", "none")),
             Filter(speakers=("t1",)), Filter(speakers=("t1",), as_of=before), Filter(kinds=("nobody",)),
+            Filter(), Filter(as_of=before), Filter(kinds=("k0", "k1", "k2"), speakers=("t1", "t0"), sessions=("s2", "s1")),
         ]  # fmt: skip
         for filter in asked:
-            assert filter.alone
+            assert filter.facets or not filter.narrow
             for vector in random.standard_normal((5, DIMS)).tolist():
                 async with aside(tx, by_index(Knobs())):
                     one, other = [

@@ -68,15 +68,16 @@ def test_what_no_row_can_hold_is_asked_for_as_what_stands_in_its_place() -> None
 
 
 @pytest.mark.parametrize(
-    ("filter", "alone"),
+    ("filter", "facets"),
     [
-        (Filter(), None),
-        (Filter(kinds=("a", "b")), "kind"),
-        (Filter(kinds=("a",), as_of=datetime(2026, 1, 1, tzinfo=UTC)), "kind"),
-        (Filter(kinds=("a",), since=datetime(2026, 1, 1, tzinfo=UTC)), None),
-        (Filter(kinds=("a",), speakers=("b",)), None),
-        (Filter(sessions=("", "s")), None),
+        (Filter(), {}),
+        (Filter(kinds=("a", "b")), {"kind": 0}),
+        (Filter(kinds=("a",), as_of=datetime(2026, 1, 1, tzinfo=UTC)), {"kind": 0}),
+        (Filter(speakers=("b",), scopes=("a",)), {"scope": 0, "speaker": 1}),
+        (Filter(kinds=("a",), since=datetime(2026, 1, 1, tzinfo=UTC)), {}),
+        (Filter(kinds=("a",), sessions=("", "s")), {}),
     ],
 )
-def test_a_filter_says_which_field_it_is_about_where_it_is_about_one(filter: Filter, alone: str | None) -> None:
-    assert filter.alone == alone
+def test_a_filter_says_which_fields_of_a_vector_answer_it(filter: Filter, facets: dict[str, int]) -> None:
+    assert filter.facets == facets
+    assert [filter.columns(1)[1][place] for place in facets.values()] == [list(getattr(filter, f"{column}s")) for column in facets]
