@@ -18,10 +18,10 @@ from contracts.waits import clipped
 from tools.calls import Incapable, NotStarted
 from tools.contract import Lookup, ToolContext
 from tools.executors.executor import Object, Place
-from tools.executors.mcp import Listed, LookUp, McpSource
 from tools.executors.mcp_connection import Connection
 from tools.executors.mcp_definitions import TEXT
 from tools.executors.mcp_door import Door
+from tools.executors.mcp_server import Listed, LookUp, McpServer
 from tools.executors.mcp_wires import NOT_RUN, NOT_SENT, REFUSED
 from tools.invisible import visible
 from tools.lock import Definition
@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 class Calls:
     """The sessions with one source's server, one for each command line, address and set of secrets, and calls over them."""
 
-    def __init__(self, source: McpSource, place: Place) -> None:
+    def __init__(self, source: McpServer, place: Place) -> None:
         self._source = source
         self._place = place
         self._open: dict[tuple[object, ...], Connection] = {}
@@ -234,7 +234,7 @@ def _session_over(error: MCPError) -> bool:
 
 
 async def asked(
-    source: McpSource, place: Place, folder: Path, endpoints: Mapping[str, str], secrets: Mapping[str, str], seconds: float
+    source: McpServer, place: Place, folder: Path, endpoints: Mapping[str, str], secrets: Mapping[str, str], seconds: float
 ) -> dict[str, Definition]:
     """Ask a server what tools it has now. Raises: ToolFailed or TransientError where it cannot be asked."""
     connection = Door.of(source, place, folder, endpoints, secrets).connection({})

@@ -13,8 +13,8 @@ from tools.addresses import public
 from tools.calls import Incapable
 from tools.executors import mcp_wires
 from tools.executors.executor import Place
-from tools.executors.mcp import McpSource
 from tools.executors.mcp_connection import Connection
+from tools.executors.mcp_server import McpServer
 from tools.executors.mcp_wires import Courier, Watch
 from tools.fetch import resolved
 from tools.lock import Definition
@@ -28,7 +28,7 @@ FOLDER = "{folder}"
 class Door:
     """One way in. Calls with the same one share a session."""
 
-    source: McpSource
+    source: McpServer
     place: Place
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = field(repr=False)
@@ -37,7 +37,7 @@ class Door:
     at_home: bool
 
     @classmethod
-    def of(cls, source: McpSource, place: Place, folder: Path, endpoints: Mapping[str, str], secrets: Mapping[str, str]) -> Self:
+    def of(cls, source: McpServer, place: Place, folder: Path, endpoints: Mapping[str, str], secrets: Mapping[str, str]) -> Self:
         """Put a call's own into what the operator wrote. Raises: Incapable where a secret or an endpoint is not set."""
         if missing := [name for name in source.needs if name not in secrets]:
             raise Incapable(f"the MCP server {place.name} needs the secret {missing[0]}: set PERDURE_SECRET_{missing[0]}")
@@ -122,7 +122,7 @@ class Hardened(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def _address(source: McpSource, place: Place, endpoints: Mapping[str, str]) -> str:
+def _address(source: McpServer, place: Place, endpoints: Mapping[str, str]) -> str:
     if source.url is None or "://" in source.url:
         return source.url or ""
     if source.url not in endpoints:
