@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -41,6 +41,8 @@ SELECT to_regclass('perdure_meta.migration') IS NOT NULL
    AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'perdure_owner' AND pg_has_role(oid, 'MEMBER'))
    AND NOT (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user)
 """
+LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError, OSError)
+"""What a statement raises whose connection has died, or was not let in, among others: asyncpg names no error of its own for it."""
 MIGRATION_LOCK = 0x70657264757265  # "perdure": one advisory lock for all who migrate this database
 
 
@@ -87,7 +89,7 @@ class Tx:
             yield
         except BaseException:
             # A connection that died must not hide the error that matters.
-            with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+            with suppress(*LOST):
                 await self.execute("ROLLBACK TO SAVEPOINT kept")
             raise
         await self.execute("RELEASE SAVEPOINT kept")
@@ -118,16 +120,13 @@ class Database:
     @asynccontextmanager
     async def transaction(self, tenant: str, *, isolation: Isolation = "READ COMMITTED") -> AsyncGenerator[Tx, None]:
         """Open a transaction in which only the rows of ``tenant`` exist; commit at the end, roll back on any error."""
-        _require_name(tenant)
-        async with self._pool.acquire() as connection:
-            # One round trip for both; the pattern above leaves nothing in a tenant's name that could end the literal.
-            await connection.execute(f"BEGIN ISOLATION LEVEL {isolation}; SELECT set_config('app.tenant', '{tenant}', true)")
+        async with self._begun(tenant, isolation) as connection:
             try:
                 yield Tx(connection, tenant)
             except BaseException:
                 # A connection that died has nothing to roll back, and must not hide the error that matters. It cannot be
                 # asked: the pool has taken it back already.
-                with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+                with suppress(*LOST):
                     await connection.execute("ROLLBACK")
                 raise
             await connection.execute("COMMIT")
@@ -136,13 +135,35 @@ class Database:
     async def beside(self, tenant: str) -> AsyncGenerator[Tx | None, None]:
         """Open a second transaction, for reads beside those of a first one, or None where no connection is free.
 
-        Nobody who holds one waits for another here: two who did might wait for each other.
+        Nobody who holds one waits for another here: two who did might wait for each other. None, too, where the server takes no more.
         """
-        if not self._pool.get_idle_size() and self._pool.get_size() >= self._pool.get_max_size():
-            yield None
-            return
-        async with self.transaction(tenant) as tx:
+        async with AsyncExitStack() as stack:
+            tx: Tx | None = None
+            if self._pool.get_idle_size() or self._pool.get_size() < self._pool.get_max_size():
+                with suppress(*LOST):
+                    tx = await stack.enter_async_context(self._lent(tenant))
             yield tx
+
+    @asynccontextmanager
+    async def _lent(self, tenant: str) -> AsyncGenerator[Tx, None]:
+        # Waited for only where all died at this moment, and others wait too.
+        async with self._begun(tenant, patience=1.0) as connection:
+            try:
+                yield Tx(connection, tenant)
+            finally:
+                # It has only read: where its connection died meanwhile, nothing is lost with it.
+                with suppress(*LOST):
+                    await connection.execute("ROLLBACK")
+
+    @asynccontextmanager
+    async def _begun(
+        self, tenant: str, isolation: Isolation = "READ COMMITTED", patience: float | None = None
+    ) -> AsyncGenerator[Any, None]:
+        _require_name(tenant)
+        async with self._pool.acquire(timeout=patience) as connection:
+            # One round trip for both; the pattern above leaves nothing in a tenant's name that could end the literal.
+            await connection.execute(f"BEGIN ISOLATION LEVEL {isolation}; SELECT set_config('app.tenant', '{tenant}', true)")
+            yield connection
 
     @asynccontextmanager
     async def once(self, tenant: str) -> AsyncGenerator[Tx, None]:

@@ -12,6 +12,7 @@ from activities.model import LONGEST as PATIENT
 from activities.model import translated
 from activities.model_faults import Rejected
 from contracts.errors import PermanentError
+from memory import models
 from memory.embedding import BATCH, LONGEST, Unfit
 
 COUNTABLE = 10**9
@@ -72,6 +73,8 @@ class Endpoint:
             raise PermanentError(f"embedding model {self.name!r} gave {len(vectors)} vectors for {texts} texts, of {lengths} numbers")
         if lengths != {self.dims or max(lengths)}:
             raise PermanentError(f"embedding model {self.name!r} gave vectors of {max(lengths)} numbers and has {self.dims} here")
+        if texts > 1 and not any(map(models.usable, vectors)):
+            raise PermanentError(f"embedding model {self.name!r} gave {texts} vectors that point nowhere")
         self.dims = max(lengths)
         return vectors
 

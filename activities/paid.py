@@ -110,7 +110,7 @@ class _Payer:
         return found
 
     async def _batch(self, texts: list[str]) -> list[list[float]]:
-        async with self._paid.patience.turn(self._tenant):
+        async with self._paid.patience.turn(self._tenant, len(texts)):
             return self._paid.endpoint.vectors(await self._bought(texts), len(texts))
 
     async def _bought(self, texts: list[str]) -> "Made":

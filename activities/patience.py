@@ -18,7 +18,9 @@ from memory.embedding import Unfit
 
 LOG = structlog.get_logger(__name__)
 THRESHOLD = Threshold(failures=3, within=timedelta(hours=1), open=timedelta(minutes=1), longest=timedelta(hours=1))
-"""Some thirty requests a day are paid for in vain at most, whatever has come of the endpoint."""
+"""Some thirty requests of each kind are paid for in vain in a day at most, whatever has come of the endpoint."""
+
+ALONE = " (single texts)"
 
 
 class LeftAlone(TransientError):
@@ -34,25 +36,29 @@ class Turn:
 
 
 class Patience:
-    """Looks after the breaker of one model. seconds: how long a request may take."""
+    """Looks after the breakers of one model. seconds: how long a request may take.
+
+    Requests for one text have a breaker of their own: that they go well says nothing of those for several, which may all be in vain. While
+    the others' is open they wait too.
+    """
 
     def __init__(self, database: Database, name: str, seconds: float) -> None:
         self._database = database
         self._name = name
         self._seconds = seconds
-        self._said: dict[str, datetime | None] = {}
+        self._said: dict[tuple[str, str], datetime | None] = {}
 
     async def lets(self, tx: Tx) -> bool:
-        """Tell whether a request may begin now."""
+        """Tell whether a request for several texts may begin now."""
         breaker = await self._read(tx)
         if breaker.wait > 0:
             self._tell(tx.tenant, breaker)
         return breaker.wait <= 0
 
     @asynccontextmanager
-    async def turn(self, tenant: str) -> AsyncGenerator[None]:
-        """Let a request through, and note what its end says of the endpoint. Raises: LeftAlone."""
-        turn = await self._begin(tenant)
+    async def turn(self, tenant: str, texts: int) -> AsyncGenerator[None]:
+        """Let a request for so many texts through, and note what its end says of the endpoint. Raises: LeftAlone."""
+        turn = await self._begin(tenant, texts)
         try:
             yield
         except BaseException as error:
@@ -61,9 +67,12 @@ class Patience:
         if turn.breaker.failures:
             await self._ended(tenant, turn, None)
 
-    async def _begin(self, tenant: str) -> Turn:
-        async with self._database.once(tenant) as tx:
+    async def _begin(self, tenant: str, texts: int) -> Turn:
+        async with self._database.transaction(tenant) as tx:
             breaker = await self._read(tx)
+            if texts == 1 and breaker.wait > 0:
+                raise LeftAlone(self._tell(tenant, breaker), retry_after=breaker.wait)
+            breaker = await self._read(tx, ALONE) if texts == 1 else breaker
         if breaker.state == "closed":
             return Turn(breaker)
         lease = secrets.token_hex(8)
@@ -88,14 +97,15 @@ class Patience:
             # What was paid for is not lost with it.
             LOG.warning("a breaker was not told", tenant=tenant, model=self._name, error=f"{type(fault).__name__}: {fault}")
 
-    async def _read(self, tx: Tx) -> Breaker:
-        return await breakers.read(tx, "model", EMBEDDINGS, self._name)
+    async def _read(self, tx: Tx, which: str = "") -> Breaker:
+        return await breakers.read(tx, "model", EMBEDDINGS, self._name + which)
 
     def _tell(self, tenant: str, breaker: Breaker) -> str:
         """Return why the endpoint is left alone; this process logs it once for each time that the breaker opens."""
         why = breakers.told(breaker)
-        if self._said.get(tenant) != breaker.opened_until:
-            self._said[tenant] = breaker.opened_until
+        place = tenant, breaker.name
+        if self._said.get(place) != breaker.opened_until:
+            self._said[place] = breaker.opened_until
             LOG.warning("an endpoint of embeddings is left alone", tenant=tenant, model=self._name, why=why)
         return why
 

@@ -52,7 +52,7 @@ def read(path: Path, tenant: str) -> list[Asked]:
 
 def parse(given: dict[str, Any], tenant: str) -> Asked:
     """Return the query that a line means. Raises: BadInput."""
-    wanted = given.get("filter") or {}
+    wanted: Any = {} if given.get("filter") is None else given["filter"]
     if not isinstance(wanted, dict):
         raise BadInput(f"filter is a JSON {json_lines.KINDS[type(wanted)]}; right is {EXAMPLE}")
     said = json_lines.texts({name: value for name, value in given.items() if name != "filter"}, FIELDS, ("id", "query"), EXAMPLE)
@@ -93,8 +93,10 @@ class Recalling:
             (vector,) = await asked_by(asked.tenant, embedder).embed([asked.query])
         except PerdureError as error:
             return None, f"{embedder.name} gave no vector: {error}"
+        if len(vector) != model.dims:
+            return None, f"{embedder.name} gave a vector of {len(vector)} dimensions and has {model.dims} here"
         # A text without one word that the model knows points nowhere.
-        return (vector, "") if any(vector) else (None, f"{embedder.name} knows no word of the query")
+        return (vector, "") if models.usable(vector) else (None, f"{embedder.name} knows no word of the query")
 
 
 @asynccontextmanager

@@ -52,6 +52,9 @@ SELECT v.place FROM (SELECT DISTINCT facet(value) AS value FROM unnest({values})
 ) AS v
 """
 OTHER = "AND {field} = ANY(ARRAY(SELECT facet(value) FROM unnest({values}) AS value))"
+# Looked up by its hash, which pays where there are many.
+AMONG_MANY = "AND ({field} IN (SELECT facet(value) FROM unnest({values}) AS value)) IS TRUE"
+MANY = 30
 NARROWEST = ("subject", "session", "speaker", "kind", "scope")
 """Fields, the one first whose values leave the fewest facts as a rule."""
 # Of no filter: the codes of all stand in the key.
@@ -71,7 +74,9 @@ WITH near AS MATERIALIZED (
         SELECT fact, e <=> $2::real[]::halfvec AS distance FROM {table} WHERE tenant = $1 AND NOT indexed ORDER BY 2
     ) AS v CROSS JOIN LATERAL ({met}) AS met ORDER BY v.distance LIMIT {limit}
 )
-SELECT fact, distance, (SELECT count(*) FROM fresh) AS searched FROM (SELECT * FROM near UNION ALL SELECT * FROM fresh) AS both_of_them
+SELECT fact, distance, (SELECT count(*) FROM fresh) AS searched,
+       (SELECT count(*) FROM near) < {limit} AND EXISTS (SELECT FROM {table} WHERE tenant = $1 AND indexed) AS short
+  FROM (SELECT * FROM near UNION ALL SELECT * FROM fresh) AS both_of_them
  ORDER BY distance + 0, fact LIMIT {limit}
 """
 MET = "SELECT FROM fact f WHERE f.tenant = $1 AND f.num >= v.fact AND f.num <= v.fact AND {filter} ORDER BY f.num LIMIT 1"
@@ -127,7 +132,12 @@ def _by(filter: Filter, first: int) -> dict[str, str]:
     if not values:
         return {}
     field = next(field for field in NARROWEST if field in values)
-    others = " ".join(OTHER.format(field=other, values=given) for other, given in values.items() if other != field)
+    listed = filter.columns(first)[1]
+    others = " ".join(
+        (AMONG_MANY if len(listed[filter.facets[other]]) > MANY else OTHER).format(field=other, values=given)
+        for other, given in values.items()
+        if other != field
+    )
     return {"field": field, "values": values[field], "others": others}
 
 
@@ -160,7 +170,8 @@ async def nearest_of(tx: Tx, model: Model, embedding: Sequence[float], filter: F
         return await _exactly(tx, model, vector, filter, limit, capped=True)
     query, arguments = approximate(tx, model, vector, filter, limit)
     rows = await tx.fetch(query, *arguments)
-    if len(rows) < limit:
+    # What the index has not taken in yet must not make up for what it did not come to.
+    if len(rows) < limit or rows[0]["short"]:
         return await _exactly(tx, model, vector, filter, limit, capped=True)
     return Near(_cosines(rows), "ann", rows[0]["searched"] if rows else 0, False)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import asyncpg
 
 from contracts.errors import BadInput
-from database import Tx
+from database import LOST, Tx
 from memory import keywords, models, neighbours, samples, scoring, surroundings
 from memory.beside import Pair
 from memory.filters import Filter
@@ -116,10 +116,7 @@ async def search(tx: Tx, query: Query, beside: Tx | None = None) -> Answer:
     if not 1 <= query.k <= MOST:
         raise BadInput(f"k is {query.k}; 1 to {MOST} can be asked for")
     arm = await _arm(tx, query)
-    try:
-        answer = await _settled(tx, beside, query, arm, began)
-    except _VectorsFailed as failed:
-        answer = await _settled(tx, None, query, _Arm(None, arm.knobs, str(failed)), began)
+    answer = await _answer(tx, beside, query, arm, began)
     if arm.model and query.embedding is not None and answer.mode != "keywords":
         await samples.offer(
             tx, arm.model.id, query.embedding, query.filter, k=query.k, mode=answer.mode, knobs=arm.knobs, target=query.target
@@ -137,6 +134,18 @@ async def _arm(tx: Tx, query: Query) -> _Arm:
     model = Model(*(given.pop(name) for name in ("id", "name", "dims", "state")))
     models.checked(model, query.embedding)
     return _Arm(model, Knobs(**given) if given["ef_search"] is not None else Knobs(), "")
+
+
+async def _answer(tx: Tx, beside: Tx | None, query: Query, arm: _Arm, began: float) -> Answer:
+    try:
+        return await _settled(tx, beside, query, arm, began)
+    except _VectorsFailed as failed:
+        return await _settled(tx, None, query, _Arm(None, arm.knobs, str(failed)), began)
+    except LOST:
+        if beside is None:
+            raise
+    # The second connection may have died. What the first one cannot do alone either, raises.
+    return await _answer(tx, None, query, arm, began)
 
 
 async def _settled(tx: Tx, beside: Tx | None, query: Query, arm: _Arm, began: float) -> Answer:

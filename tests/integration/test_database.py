@@ -316,3 +316,26 @@ async def test_a_second_transaction_is_given_only_where_a_connection_is_free(dat
             assert again
     finally:
         await database.close()
+
+
+async def test_a_second_transaction_that_cannot_be_had_or_dies_costs_the_first_one_nothing(
+    database_url: str, owner_database_url: str
+) -> None:
+    database, owner = await Database.connect(database_url, size=2), await asyncpg.connect(owner_database_url)
+    name = await owner.fetchval("SELECT quote_ident(current_database())")
+    try:
+        async with database.transaction("default") as tx:
+            await owner.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+            async with database.beside("default") as beside:
+                assert beside is None
+            await owner.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
+            async with database.beside("default") as beside:
+                assert beside
+                await owner.execute("SELECT pg_terminate_backend($1, 10000)", await beside.value("SELECT pg_backend_pid()"))
+            with pytest.raises(ValueError, match="mine"):
+                async with database.beside("default"):
+                    raise ValueError("mine")
+            assert await tx.value("SELECT current_setting('app.tenant')") == "default"
+    finally:
+        await owner.close()
+        await database.close()

@@ -156,3 +156,36 @@ async def test_one_that_costs_nothing_while_it_is_away_is_asked_again_at_once(
     async with paid(database, endpoint, CAP) as embedders:
         await work(Indexer(database, embedders, "default"))
     assert len(endpoint.asked) == 4 and (await breaker(database)).failures == (await day(database)).used == 0
+
+
+class FirstOnly:
+    """An endpoint that makes a vector of the first text, however many it is given."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await replied([1.0] * DIMS)(scope, receive, send)
+
+
+async def test_queries_that_go_well_do_not_keep_batches_that_do_not_being_paid_for(
+    database: Database, owner: Any, endpoint: Endpoint
+) -> None:
+    endpoint.reply = FirstOnly()
+    await write(database, 600)
+    async with paid(database, endpoint, CAP) as ours:
+        indexer, asking = Indexer(database, ours, "default"), Asking(database, ours)
+        for nth in range(10):
+            await work(indexer)
+            await asking.ask("default", f"boat {nth}")
+        batches = [texts for texts in endpoint.asked if len(texts) > 1]
+        assert len(batches) == FIRST
+        await later(owner)
+        assert (await asking.ask("default", "another boat")).degraded == ""
+
+
+async def test_vectors_that_point_nowhere_are_paid_for_a_few_times_and_the_texts_wait(
+    database: Database, owner: Any, endpoint: Endpoint
+) -> None:
+    endpoint.reply = replied(*([[0.0] * DIMS] * 128))
+    await write(database, 600)
+    async with paid(database, endpoint, CAP) as ours:
+        await work(*[Indexer(database, ours, "default")] * 3)
+    assert len(endpoint.asked) == FIRST and await have(database) == (0, 600)

@@ -159,10 +159,13 @@ def test_a_broken_line_keeps_the_file_out_or_itself_alone(terminal: Terminal, tm
 
 
 def test_a_broken_query_is_told_by_its_line_and_none_is_asked(terminal: Terminal, tmp_path: Path) -> None:
-    good, bad = {"id": "q1", "query": "x"}, {"id": "q2", "query": "x", "filter": ["ann"]}
-    done = terminal("recall", "--queries", file_of(tmp_path, "q.jsonl", good, bad, {"id": "q3"}), "--json", code=2)
-    assert done.stdout == ""
+    good, bad = {"id": "q1", "query": "x", "filter": None}, {"id": "q2", "query": "x", "filter": ["ann"]}
+    empty = [{"id": "q4", "query": "x", "filter": filter} for filter in ([], "", False)]
+    done = terminal("recall", "--queries", file_of(tmp_path, "q.jsonl", good, bad, {"id": "q3"}, *empty), "--json", code=2)
+    assert done.stdout == "" and "line 1:" not in done.stderr
     assert "line 2: filter is a JSON list" in done.stderr and "line 3: query is missing or empty" in done.stderr
+    # What says nothing is no filter that lets everything pass.
+    assert [f"line {nth}: filter is a JSON " in done.stderr for nth in (4, 5, 6)] == [True] * 3
 
 
 def test_where_people_share_a_database_only_an_admin_creates_a_tenant(

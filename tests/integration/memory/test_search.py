@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import pytest
 
 from contracts.errors import BadInput
@@ -80,6 +81,45 @@ async def test_a_vector_arm_that_fails_leaves_the_words_and_the_transaction(data
         assert answer.mode == "keywords" and "UndefinedTableError" in answer.degraded
         assert {hit.id for hit in answer.hits} == {"words", "both"}
         assert await tx.value("SELECT count(*) FROM fact WHERE tenant = $1", tx.tenant) == len(ROWS)
+
+
+class Dying(Tx):
+    """A second transaction whose connection is ended before its ``last`` statement."""
+
+    __slots__ = ("last", "owner", "pid")
+    last: int
+    owner: Any
+    pid: int
+
+    async def _counted(self) -> None:
+        self.last -= 1
+        if not self.last:
+            await self.owner.execute("SELECT pg_terminate_backend($1, 10000)", self.pid)
+
+    async def fetch(self, query: str, *arguments: object) -> list[Any]:
+        await self._counted()
+        return await super().fetch(query, *arguments)
+
+    async def value(self, query: str, *arguments: object) -> Any:
+        await self._counted()
+        return await super().value(query, *arguments)
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+async def test_a_second_connection_that_dies_leaves_the_answer_to_the_first(
+    database: Database, model: models.Model, owner_database_url: str, last: int
+) -> None:
+    owner, asked = await asyncpg.connect(owner_database_url), Query("letter harbour", axis(0), Filter(kinds=("note",)))
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, ROWS, model)
+    async with database.transaction("default") as tx, database.beside("default") as beside:
+        assert beside
+        alone = await search(tx, asked)
+        dying = Dying(beside._connection, "default")  # pyright: ignore[reportPrivateUsage]
+        dying.last, dying.owner, dying.pid = last, owner, await beside.value("SELECT pg_backend_pid()")
+        answer = await search(tx, asked, dying)
+        assert dying.last <= 0 and (answer.hits, answer.mode, answer.degraded) == (alone.hits, alone.mode, "")
+    await owner.close()
 
 
 async def test_a_fact_without_a_vector_yet_is_found_by_its_words(database: Database, model: models.Model) -> None:

@@ -90,7 +90,7 @@ async def test_codes_that_tell_nothing_give_way_to_exact_search(database: Databa
 async def test_codes_that_are_gathered_lead_to_what_the_key_of_all_leads_to(database: Database, model: models.Model) -> None:
     random = np.random.default_rng(8)
     given = [
-        Row(row.id, row.body, "wide", f"k{random.integers(4)}", *(f"{one}{random.integers(3)}" for one in "bst"), row.vector)
+        Row(row.id, row.body, "wide", f"k{random.integers(4)}", *(f"{one}{random.integers(3)}" for one in "bst"), vector=row.vector)
         for row in rows(900)
     ]
     async with database.transaction("default") as tx:
@@ -105,6 +105,7 @@ async def test_codes_that_are_gathered_lead_to_what_the_key_of_all_leads_to(data
             Filter(scopes=("wide",)), Filter(kinds=("k1", "k3", "k1")), Filter(subjects=("b2",)), Filter(sessions=("s0", "none")),
             Filter(speakers=("t1",)), Filter(speakers=("t1",), as_of=before), Filter(kinds=("nobody",)),
             Filter(), Filter(as_of=before), Filter(kinds=("k0", "k1", "k2"), speakers=("t1", "t0"), sessions=("s2", "s1")),
+            Filter(kinds=tuple(f"k{nth}" for nth in range(1, 60)), speakers=("t1",)),
         ]  # fmt: skip
         for filter in asked:
             assert filter.facets or not filter.narrow
@@ -118,6 +119,26 @@ async def test_codes_that_are_gathered_lead_to_what_the_key_of_all_leads_to(data
                     ]
                 assert [row["fact"] for row in one] == [row["fact"] for row in other]
                 assert len(one) == (10 if filter.kinds != ("nobody",) else 0)
+
+
+async def test_what_is_not_indexed_yet_does_not_make_up_for_an_index_that_gives_out(database: Database, model: models.Model) -> None:
+    random = np.random.default_rng(1)
+
+    def around(count: int, kind: str, **axes: float) -> list[Row]:
+        made = 0.1 * random.standard_normal((count, DIMS)) + [axes.get(f"a{axis}", 0.0) for axis in range(DIMS)]
+        return [Row(f"{kind}{axes}{nth}", "a word", kind=kind, vector=made[nth].tolist()) for nth in range(count)]
+
+    # The filter leaves what lies behind 1,500 others, which is more than the index goes through, and what lies farther and came last.
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, around(1_500, "other", a0=1.0) + around(300, "asked", a0=0.3, a1=1.0), model)
+    await corpora.flip(database, model)
+    asked, filter = [1.0] + [0.0] * (DIMS - 1), Filter(kinds=("asked",))
+    async with database.transaction("default") as tx:
+        await corpora.write(tx, around(60, "asked", a0=-0.5, a2=1.0), model)
+        knobs = Knobs(exact_below=50, ef_search=40, max_scan_tuples=500)
+        near = await neighbours.nearest(tx, model, asked, filter, limit=40, knobs=knobs)
+        true = await neighbours.nearest(tx, model, asked, filter, limit=40, knobs=Knobs(exact_only=True))
+    assert (near.mode, near.capped) == ("exact", True) and near.rows == true.rows
 
 
 @pytest.mark.parametrize("gone", [30, 15])
