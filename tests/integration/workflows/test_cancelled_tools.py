@@ -71,7 +71,8 @@ async def test_a_cancel_of_a_quick_tool_leaves_its_effect_done_or_unknown(house_
         await handle.cancel()
         assert await house.ended(handle) == "CANCELED"
         [effect] = await house.effects(handle)
-        assert effect.state == ("done" if await house.notes() else "unknown") and effect.ended_at is not None
+        # A call that is cut off just as it has acted is unknown too; what has not acted is never done.
+        assert effect.state in (("done", "unknown") if await house.notes() else ("unknown",)) and effect.ended_at is not None
 
 
 async def test_a_cancelled_probe_lets_the_next_one_begin_at_once(house_of: HouseOf) -> None:
